@@ -1,0 +1,459 @@
+"""The specification of a disease as typed values: a TOML file and its CSV of columns in, `Specification` out."""
+
+from __future__ import annotations
+
+import csv
+import fnmatch
+import tomllib
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cache, cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from data.errors import NotFound, SpecificationError
+
+DEFAULT_SPECIFICATION = "oropharynx"
+UNKNOWN = "unknown"
+"""The level that says that somebody looked and could not tell."""
+
+
+class ColumnType(StrEnum):
+    """What a cell of a column holds."""
+
+    STRING = "string"
+    NUMBER = "number"
+    INTEGER = "integer"
+    FLAG = "flag"
+    CATEGORY = "category"
+
+
+class Role(StrEnum):
+    """What a column is for."""
+
+    KEY = "key"
+    COVARIATE = "covariate"
+    AUDIT = "audit"
+    CHECK = "check"
+    DECISION = "decision"
+    STATE = "state"
+    TIME = "time"
+    EVENT = "event"
+    BINARY = "binary"
+
+
+class OutcomeKind(StrEnum):
+    """How an outcome is observed."""
+
+    SURVIVAL = "survival"
+    """A time to an event that nothing but censoring can hide."""
+    COMPETING = "competing"
+    """A time to an event that another event can forestall."""
+    BINARY = "binary"
+    """Present or absent at a stated month."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One canonical column: a row of the dictionary."""
+
+    name: str
+    label: str
+    type: ColumnType
+    unit: str
+    levels: tuple[str, ...]
+    """Allowed levels of a category (or the allowed values of an integer), in dictionary order; else empty."""
+    minimum: float | None
+    maximum: float | None
+    available_from: str
+    role: Role
+    required: bool
+    identifier: bool
+    aliases: tuple[str, ...]
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether values are held as floating-point numbers (numbers, integers and flags)."""
+        return self.type in (ColumnType.NUMBER, ColumnType.INTEGER, ColumnType.FLAG)
+
+    def expected(self) -> str:
+        """What a cell may hold, in words: the text of findings, templates and help."""
+        if self.levels and self.type is not ColumnType.FLAG:
+            return "one of " + ", ".join(self.levels)
+        if self.type is ColumnType.FLAG:
+            return "1 or 0 (also yes/no, true/false)"
+        if self.type is ColumnType.STRING:
+            return "text"
+        kind = "a whole number" if self.type is ColumnType.INTEGER else "a number"
+        bounds = "" if self.minimum is None else f" from {self.minimum:g} to {self.maximum:g}"
+        unit = f" ({self.unit})" if self.unit and self.unit != "year" else ""
+        return f"{kind}{bounds}{unit}"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One choice of a treatment sequence: a digit of a plan."""
+
+    column: str
+    moment: str
+    label: str
+    phrase: str
+    """The option "yes" inside a sentence, e.g. "chemoradiation"."""
+    phrase_without: str
+    """The option "no" inside a sentence; empty when nothing needs saying."""
+    month: float
+    """When the decision takes effect, months from time zero."""
+    month_if_previous_declined: float
+    """The same when the decision before it was "no"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Landmark:
+    """A moment at which states are seen, in those who are alive then."""
+
+    moment: str
+    label: str
+    month: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What may happen to a patient and how it is recorded."""
+
+    name: str
+    label: str
+    kind: OutcomeKind
+    event: str
+    time: str | None
+    """Column of the time to event or censoring in months; ``None`` for a binary outcome."""
+    competing: str | None
+    """Name of the outcome that forestalls this one."""
+    month: float | None
+    """When a binary outcome is judged, months."""
+
+
+@dataclass(frozen=True, slots=True)
+class SumFeature:
+    """A sum of flags that stands for its members in the models."""
+
+    name: str
+    label: str
+    members: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """Values a column must have for a rule to hold: listed levels (or numbers), or bounds."""
+
+    column: str
+    values: tuple[str, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Contradiction:
+    """When all of `when` holds, every recorded column of `expect` must hold as well."""
+
+    code: str
+    severity: str
+    when: tuple[Expectation, ...]
+    expect: tuple[Expectation, ...]
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class RatioRule:
+    """Plausible bounds of one column divided by another."""
+
+    code: str
+    severity: str
+    numerator: str
+    denominator: str
+    minimum: float
+    maximum: float
+    unit: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Specification:
+    """A disease: its columns, decisions, landmarks, outcomes and rules."""
+
+    name: str
+    label: str
+    version: int
+    columns: tuple[Column, ...]
+    moments: tuple[str, ...]
+    follow_up: str
+    summary: tuple[str, ...]
+    disease_terms: tuple[str, ...]
+    decisions: tuple[Decision, ...]
+    landmarks: tuple[Landmark, ...]
+    outcomes: tuple[Outcome, ...]
+    features: tuple[SumFeature, ...]
+    contradictions: tuple[Contradiction, ...]
+    ratios: tuple[RatioRule, ...]
+    synonyms: tuple[tuple[str, str, str], ...] = field(default=(), repr=False)
+    """(column, level, spelling met in real files): evidence for mapping suggestions, never applied unasked."""
+    stage_groups: tuple[dict[str, str], ...] = field(default=(), repr=False)
+    """Rows of the staging table: values of columns and the `stage_group` they imply."""
+
+    @cached_property
+    def by_name(self) -> dict[str, Column]:
+        """Columns by name, in dictionary order."""
+        return {column.name: column for column in self.columns}
+
+    @cached_property
+    def key(self) -> str:
+        """Name of the column that identifies a patient."""
+        return next(column.name for column in self.columns if column.role is Role.KEY)
+
+    def column(self, name: str) -> Column:
+        """The column called `name`.
+
+        Raises:
+            NotFound: there is none.
+        """
+        try:
+            return self.by_name[name]
+        except KeyError:
+            raise NotFound.named("column", name, self.by_name) from None
+
+    def outcome(self, name: str) -> Outcome:
+        """The outcome called `name`.
+
+        Raises:
+            NotFound: there is none.
+        """
+        for outcome in self.outcomes:
+            if outcome.name == name:
+                return outcome
+        raise NotFound.named("outcome", name, [outcome.name for outcome in self.outcomes])
+
+    def rank(self, moment: str) -> int:
+        """Position of `moment` in the order of availability.
+
+        Raises:
+            NotFound: there is no such moment.
+        """
+        try:
+            return self.moments.index(moment)
+        except ValueError:
+            raise NotFound.named("moment", moment, self.moments) from None
+
+    def available_before(self, moment: str) -> tuple[Column, ...]:
+        """Columns whose values are known strictly before `moment`."""
+        limit = self.rank(moment)
+        return tuple(column for column in self.columns if self.rank(column.available_from) < limit)
+
+    def having(self, *roles: Role) -> tuple[Column, ...]:
+        """Columns with one of `roles`, in dictionary order."""
+        return tuple(column for column in self.columns if column.role in roles)
+
+    def plan_label(self, plan: str) -> str:
+        """A plan such as ``"110"`` in words; open decisions (``-``) are named as open.
+
+        Raises:
+            SpecificationError: the plan has another number of digits than the disease has decisions.
+        """
+        if len(plan) != len(self.decisions):
+            raise SpecificationError(f"plan '{plan}' needs {len(self.decisions)} digits, one per decision")
+        words = [_decision_phrase(decision, digit) for decision, digit in zip(self.decisions, plan, strict=True)]
+        said = [word for word in words if word]
+        return " + ".join(said) if said else "no treatment of this plan"
+
+
+def _decision_phrase(decision: Decision, digit: str) -> str:
+    if digit == "-":
+        return f"{decision.label.lower()} open"
+    return decision.phrase if digit == "1" else decision.phrase_without
+
+
+def load_specification(name_or_path: str = DEFAULT_SPECIFICATION) -> Specification:
+    """The built-in specification of that name, or the one in that TOML file.
+
+    Raises:
+        NotFound: neither a built-in name nor an existing file.
+        SpecificationError: the file breaks the rules of a specification.
+    """
+    built_in = resources.files("data.dictionary")
+    names = sorted(entry.name.removesuffix(".toml") for entry in built_in.iterdir() if entry.name.endswith(".toml"))
+    if name_or_path in names:
+        return _load(Path(str(built_in / f"{name_or_path}.toml")))
+    path = Path(name_or_path)
+    if path.suffix == ".toml" and path.is_file():
+        return _load(path)
+    raise NotFound.named("specification", name_or_path, names, "name one of these or give the path of a .toml file")
+
+
+@cache
+def _load(path: Path) -> Specification:
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        return _build(document, path.parent)
+    except (tomllib.TOMLDecodeError, KeyError, ValueError, TypeError, StopIteration) as error:
+        raise SpecificationError(f"specification {path.name} cannot be used: {error!r}") from error
+
+
+def _build(document: dict[str, Any], folder: Path) -> Specification:
+    columns = tuple(_column(row) for row in _rows(folder / document["columns"]))
+    names = [column.name for column in columns]
+    spec = Specification(
+        name=document["name"],
+        label=document["label"],
+        version=int(document["version"]),
+        columns=columns,
+        moments=tuple(document["moments"]),
+        follow_up=document["follow_up"],
+        summary=tuple(document.get("summary", ())),
+        disease_terms=tuple(document.get("disease_terms", ())),
+        decisions=tuple(_decision(entry) for entry in document.get("decisions", ())),
+        landmarks=tuple(Landmark(**entry) for entry in document.get("landmarks", ())),
+        outcomes=tuple(_outcome(entry) for entry in document["outcomes"]),
+        features=tuple(
+            SumFeature(entry["name"], entry["label"], tuple(fnmatch.filter(names, entry["sum_of"])))
+            for entry in document.get("features", ())
+        ),
+        contradictions=tuple(_contradiction(entry) for entry in document.get("contradictions", ())),
+        ratios=tuple(_ratio(entry) for entry in document.get("ratios", ())),
+        synonyms=tuple(
+            (row["column"], row["level"], row["spelling"]) for row in _optional_rows(folder, document.get("synonyms"))
+        ),
+        stage_groups=tuple(_optional_rows(folder, document.get("stage_groups"))),
+    )
+    _verify(spec)
+    return spec
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as handle:
+        return list(csv.DictReader(handle, strict=True))
+
+
+def _optional_rows(folder: Path, name: str | None) -> list[dict[str, str]]:
+    return _rows(folder / name) if name else []
+
+
+def _column(row: dict[str, str]) -> Column:
+    kind = ColumnType(row["type"])
+    minimum = maximum = None
+    levels: tuple[str, ...] = ()
+    if kind is ColumnType.CATEGORY:
+        levels = tuple(row["levels"].split("|"))
+    elif kind is ColumnType.FLAG:
+        minimum, maximum = 0.0, 1.0
+    elif ".." in row["levels"]:
+        minimum, maximum = (float(bound) for bound in row["levels"].split(".."))
+    elif row["levels"]:
+        levels = tuple(row["levels"].split("|"))
+        minimum, maximum = min(map(float, levels)), max(map(float, levels))
+    return Column(
+        name=row["name"],
+        label=row["label"],
+        type=kind,
+        unit=row["unit"],
+        levels=levels,
+        minimum=minimum,
+        maximum=maximum,
+        available_from=row["available_from"],
+        role=Role(row["role"]),
+        required=row["required"] == "row",
+        identifier=row["identifier"] == "yes",
+        aliases=tuple(alias for alias in row["aliases"].split("|") if alias),
+    )
+
+
+def _decision(entry: dict[str, Any]) -> Decision:
+    month = float(entry["month"])
+    return Decision(
+        column=entry["column"],
+        moment=entry["moment"],
+        label=entry["label"],
+        phrase=entry["phrase"],
+        phrase_without=entry.get("phrase_without", ""),
+        month=month,
+        month_if_previous_declined=float(entry.get("month_if_previous_declined", month)),
+    )
+
+
+def _outcome(entry: dict[str, Any]) -> Outcome:
+    return Outcome(
+        name=entry["name"],
+        label=entry["label"],
+        kind=OutcomeKind(entry["kind"]),
+        event=entry["event"],
+        time=entry.get("time"),
+        competing=entry.get("competing"),
+        month=entry.get("month"),
+    )
+
+
+def _expectations(entry: dict[str, Any]) -> tuple[Expectation, ...]:
+    return tuple(
+        Expectation(column, minimum=wanted.get("min"), maximum=wanted.get("max"))
+        if isinstance(wanted, dict)
+        else Expectation(column, values=tuple(str(value) for value in wanted))
+        for column, wanted in entry.items()
+    )
+
+
+def _contradiction(entry: dict[str, Any]) -> Contradiction:
+    return Contradiction(
+        code=entry["code"],
+        severity=entry["severity"],
+        when=_expectations(entry["when"]),
+        expect=_expectations(entry["expect"]),
+        remedy=entry["remedy"],
+    )
+
+
+def _ratio(entry: dict[str, Any]) -> RatioRule:
+    return RatioRule(
+        code=entry["code"],
+        severity=entry["severity"],
+        numerator=entry["numerator"],
+        denominator=entry["denominator"],
+        minimum=float(entry["min"]),
+        maximum=float(entry["max"]),
+        unit=entry["unit"],
+        remedy=entry["remedy"],
+    )
+
+
+def _verify(spec: Specification) -> None:
+    """Refuse a specification that refers to columns or moments it does not define; all faults at once."""
+    mentioned = [
+        spec.follow_up,
+        *spec.summary,
+        *(decision.column for decision in spec.decisions),
+        *(outcome.event for outcome in spec.outcomes),
+        *(outcome.time for outcome in spec.outcomes if outcome.time),
+        *(rule.numerator for rule in spec.ratios),
+        *(rule.denominator for rule in spec.ratios),
+        *(e.column for rule in spec.contradictions for e in (*rule.when, *rule.expect)),
+        *(column for column, _, _ in spec.synonyms),
+    ]
+    faults = [f"column '{name}' is mentioned and not defined" for name in mentioned if name not in spec.by_name]
+    moments = [
+        *(column.available_from for column in spec.columns),
+        *(decision.moment for decision in spec.decisions),
+        *(landmark.moment for landmark in spec.landmarks),
+    ]
+    faults += [f"moment '{moment}' is not in the order of moments" for moment in moments if moment not in spec.moments]
+    outcomes = {outcome.name for outcome in spec.outcomes}
+    faults += [
+        f"outcome '{o.name}' competes with unknown '{o.competing}'"
+        for o in spec.outcomes
+        if o.competing is not None and o.competing not in outcomes
+    ]
+    faults += [
+        f"outcome '{o.name}' needs a time column"
+        for o in spec.outcomes
+        if o.kind is not OutcomeKind.BINARY and not o.time
+    ]
+    if len(spec.by_name) != len(spec.columns):
+        faults.append("two columns have the same name")
+    if faults:
+        raise SpecificationError(f"specification {spec.name} is inconsistent: " + "; ".join(sorted(set(faults))))
