@@ -10,6 +10,7 @@ from enum import StrEnum
 from functools import cache, cached_property
 from importlib import resources
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 from data.errors import NotFound, SpecificationError
@@ -188,6 +189,7 @@ class Specification:
     moments: tuple[str, ...]
     follow_up: str
     summary: tuple[str, ...]
+    """Phrases that introduce a patient, with column names in braces, e.g. ``"HPV {hpv_status}"``."""
     disease_terms: tuple[str, ...]
     decisions: tuple[Decision, ...]
     landmarks: tuple[Landmark, ...]
@@ -204,6 +206,11 @@ class Specification:
     def by_name(self) -> dict[str, Column]:
         """Columns by name, in dictionary order."""
         return {column.name: column for column in self.columns}
+
+    @cached_property
+    def summary_columns(self) -> tuple[str, ...]:
+        """Columns that the introducing phrases mention, in their order."""
+        return tuple(name for phrase in self.summary for _, name, _, _ in Formatter().parse(phrase) if name)
 
     @cached_property
     def key(self) -> str:
@@ -426,7 +433,7 @@ def _verify(spec: Specification) -> None:
     """Refuse a specification that refers to columns or moments it does not define; all faults at once."""
     mentioned = [
         spec.follow_up,
-        *spec.summary,
+        *spec.summary_columns,
         *(decision.column for decision in spec.decisions),
         *(outcome.event for outcome in spec.outcomes),
         *(outcome.time for outcome in spec.outcomes if outcome.time),
