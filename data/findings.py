@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Final
@@ -58,6 +58,8 @@ class Findings:
 
     def __init__(self, found: Iterable[Finding] = ()) -> None:
         self._found: list[Finding] = []
+        self._counted: Counter[str] = Counter()
+        self._counted_error_rows: set[int] = set()
         self.extend(found)
 
     def add(self, finding: Finding) -> None:
@@ -68,11 +70,24 @@ class Findings:
         """Take several findings."""
         self._found.extend(found)
 
+    def add_rows(self, rows: Sequence[int], finding_at: Callable[[int], Finding]) -> None:
+        """Take one finding for each of `rows` (ascending), all alike in code and severity.
+
+        `finding_at(position)` builds the finding of ``rows[position]``. It is called only as often as findings are
+        listed, so that a file with a million faults does not cost a million objects; the rest are counted.
+        """
+        built = [finding_at(position) for position in range(min(len(rows), LISTED_PER_FILE))]
+        self.extend(built)
+        if len(rows) > len(built):
+            self._counted[built[0].code] += len(rows) - len(built)
+            if built[0].severity is Severity.ERROR:
+                self._counted_error_rows.update(int(row) for row in rows[len(built) :])
+
     def __iter__(self) -> Iterator[Finding]:
         return iter(self._found)
 
     def __len__(self) -> int:
-        return len(self._found)
+        return len(self._found) + self._counted.total()
 
     @property
     def listed(self) -> list[Finding]:
@@ -84,7 +99,8 @@ class Findings:
     @property
     def counts(self) -> dict[str, int]:
         """How often each code was found, listed or not."""
-        return dict(sorted(Counter(finding.code for finding in self._found).items()))
+        listed = Counter(finding.code for finding in self._found)
+        return dict(sorted((listed + self._counted).items()))
 
     def has(self, severity: Severity) -> bool:
         """Whether anything of that severity was found."""
@@ -92,4 +108,5 @@ class Findings:
 
     def rows_with_errors(self) -> set[int]:
         """Record numbers that have an error of their own (without 0, the whole file)."""
-        return {f.row for f in self._found if f.severity is Severity.ERROR and f.row != WHOLE_FILE}
+        listed = {f.row for f in self._found if f.severity is Severity.ERROR and f.row != WHOLE_FILE}
+        return listed | self._counted_error_rows

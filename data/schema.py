@@ -178,6 +178,15 @@ class RatioRule:
     remedy: str
 
 
+@dataclass(frozen=True, slots=True)
+class AuditGroup:
+    """Patients whom an evaluation looks at apart: one group a level, or one on either side of a threshold."""
+
+    column: str
+    above: float | None = None
+    """Threshold of a number in the column's unit; ``None`` for a category, a flag or a text."""
+
+
 @dataclass(frozen=True)
 class Specification:
     """A disease: its columns, decisions, landmarks, outcomes and rules."""
@@ -201,6 +210,8 @@ class Specification:
     """(column, level, spelling met in real files): evidence for mapping suggestions, never applied unasked."""
     stage_groups: tuple[dict[str, str], ...] = field(default=(), repr=False)
     """Rows of the staging table: values of columns and the `stage_group` they imply."""
+    audit_groups: tuple[AuditGroup, ...] = ()
+    """By what patients are grouped when a model is audited for groups it serves worse."""
 
     @cached_property
     def by_name(self) -> dict[str, Column]:
@@ -329,6 +340,7 @@ def _build(document: dict[str, Any], folder: Path) -> Specification:
             (row["column"], row["level"], row["spelling"]) for row in _optional_rows(folder, document.get("synonyms"))
         ),
         stage_groups=tuple(_optional_rows(folder, document.get("stage_groups"))),
+        audit_groups=tuple(AuditGroup(**entry) for entry in document.get("audit_groups", ())),
     )
     _verify(spec)
     return spec
@@ -441,6 +453,7 @@ def _verify(spec: Specification) -> None:
         *(rule.denominator for rule in spec.ratios),
         *(e.column for rule in spec.contradictions for e in (*rule.when, *rule.expect)),
         *(column for column, _, _ in spec.synonyms),
+        *(group.column for group in spec.audit_groups),
     ]
     faults = [f"column '{name}' is mentioned and not defined" for name in mentioned if name not in spec.by_name]
     moments = [
@@ -460,7 +473,16 @@ def _verify(spec: Specification) -> None:
         for o in spec.outcomes
         if o.kind is not OutcomeKind.BINARY and not o.time
     ]
+    faults += [
+        f"audit group '{group.column}' is a number without a threshold `above`, or something else with one"
+        for group in spec.audit_groups
+        if group.column in spec.by_name and _measured(spec.by_name[group.column]) == (group.above is None)
+    ]
     if len(spec.by_name) != len(spec.columns):
         faults.append("two columns have the same name")
     if faults:
         raise SpecificationError(f"specification {spec.name} is inconsistent: " + "; ".join(sorted(set(faults))))
+
+
+def _measured(column: Column) -> bool:
+    return column.type in (ColumnType.NUMBER, ColumnType.INTEGER)
