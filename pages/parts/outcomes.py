@@ -1,0 +1,186 @@
+"""What will happen: curves, numbers, words and the table behind them, for two plans."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+
+from data.cohort import Cohort
+from data.schema import Outcome, OutcomeKind
+from pages.parts import charts, palette
+from pages.parts.charts import Band, RiskPanel, Steps
+from pages.parts.question import Question, plans_given
+from pages.parts.widgets import note
+from pages.parts.words import out_of_hundred, percent, percent_range
+from twin.curve import Estimate, RiskCurve
+from twin.observed import observed_risk
+from twin.prediction import FittedTwin
+from twin.support import Support, SupportLevel
+
+SUPPORT_LOOKS = {
+    SupportLevel.SUPPORTED: ("green", ":material/check_circle:"),
+    SupportLevel.THIN: ("orange", ":material/warning:"),
+    SupportLevel.UNSUPPORTED: ("red", ":material/block:"),
+}
+
+
+@dataclass(frozen=True)
+class PlanAnswer:
+    """What the twin says under one plan."""
+
+    name: str
+    """``A`` or ``B``."""
+    plan: str
+    curves: Mapping[str, RiskCurve]
+    binary: Mapping[str, Estimate]
+    support: Support
+
+    def estimate(self, outcome: Outcome, month: float) -> Estimate:
+        """The risk of an outcome, by `month` where it depends on time."""
+        if outcome.kind is OutcomeKind.BINARY:
+            return self.binary[outcome.name]
+        return self.curves[outcome.name].at(month)
+
+
+def ask_twin(twin: FittedTwin, question: Question) -> list[PlanAnswer]:
+    """The answers under plan A and, where there is one, plan B; computed together, so that they are paired."""
+    plans = [plan for plan in (question.plan_a, question.plan_b) if plan is not None]
+    answer = twin.answer(question.record, plans, np.arange(0.0, question.horizon_months + 1.0))
+    return [
+        PlanAnswer(name, plan, answer.curves(plan), answer.probabilities(plan), twin.support(question.record, plan))
+        for name, plan in zip("AB", plans, strict=False)
+    ]
+
+
+def show(twin: FittedTwin, cohort: Cohort, question: Question) -> None:
+    """Draw the answers to a question."""
+    answers = ask_twin(twin, question)
+    _supports(answers)
+    _curves(twin, cohort, question, answers)
+    _numbers(twin, question, answers)
+    with st.expander("In words", icon=":material/notes:"):
+        _words(twin, question, answers)
+    with st.expander("As a table", icon=":material/table:"):
+        _table(twin, question, answers)
+
+
+def _supports(answers: list[PlanAnswer]) -> None:
+    with st.container(horizontal=True, gap="small"):
+        for each in answers:
+            colour, icon = SUPPORT_LOOKS[each.support.level]
+            text = f"Plan {each.name} {each.support.level.value}: {each.support.reasons[0]}"
+            st.badge(text, color=colour, icon=icon, help=each.support.sentence)
+
+
+def _curves(twin: FittedTwin, cohort: Cohort, question: Question, answers: list[PlanAnswer]) -> None:
+    panels = [_panel(cohort, outcome, question, answers) for outcome in _timed(twin)]
+    if not panels:
+        return
+    axis = 100 if question.full_axis else charts.zoomed_axis_percent(panels)
+    figure = charts.risk_curves(panels, question.horizon_months, axis, palette.current())
+    described = _alternative(twin, question, answers)
+    st.plotly_chart(figure, theme=None, config=charts.SHOWN_WITHOUT_MODE_BAR, key="curves", alt=described)
+    zoom = "" if axis == 100 else f"Axis zoomed to 0-{axis} %. "
+    note(
+        f"{zoom}Shaded: {twin.origin.interval_label} interval. Grey: observed in patients of the cohort with the plan, "
+        "not adjusted for how they differ from this one. Below the axis, in the plan's colour: how many still followed."
+    )
+
+
+def _timed(twin: FittedTwin) -> list[Outcome]:
+    return [o for o in twin.spec.outcomes if o.name in twin.capability.outcomes and o.kind is not OutcomeKind.BINARY]
+
+
+def _offered(twin: FittedTwin, answers: list[PlanAnswer]) -> list[Outcome]:
+    said = {*answers[0].curves, *answers[0].binary}
+    return [outcome for outcome in twin.spec.outcomes if outcome.name in said]
+
+
+def _panel(cohort: Cohort, outcome: Outcome, question: Question, answers: list[PlanAnswer]) -> RiskPanel:
+    bands = [_band(each.curves[outcome.name]) for each in answers]
+    observed = [_observed(cohort, outcome, each.plan, question.horizon_months) for each in answers]
+    return RiskPanel(
+        title=outcome.label,
+        plan_a=bands[0],
+        plan_b=bands[1] if len(bands) > 1 else None,
+        observed_a=observed[0],
+        observed_b=observed[1] if len(observed) > 1 else None,
+    )
+
+
+def _band(curve: RiskCurve) -> Band:
+    return Band(curve.months, curve.risk, curve.lower, curve.upper)
+
+
+def _observed(cohort: Cohort, outcome: Outcome, plan: str, horizon_months: int) -> Steps | None:
+    """What happened to the cohort's patients who had the plan; ``None`` where nobody had it."""
+    given = cohort.frame[plans_given(cohort) == plan]
+    if given.empty or not given[outcome.event].notna().any():
+        return None
+    months = np.arange(0.0, horizon_months + 1.0)
+    seen = observed_risk(given, cohort.spec, outcome.name, months)
+    at_risk = seen.at_risk[charts.at_risk_months(horizon_months)]
+    return Steps(seen.curve.months, seen.curve.risk, at_risk, seen.patients)
+
+
+def _numbers(twin: FittedTwin, question: Question, answers: list[PlanAnswer]) -> None:
+    outcomes = _offered(twin, answers)
+    for column, outcome in zip(st.columns(len(outcomes)), outcomes, strict=True):
+        lines = [f"**{outcome.label}**"]
+        for each, colour in zip(answers, ("blue", "orange"), strict=False):
+            estimate = each.estimate(outcome, question.horizon_months)
+            numbers = percent_range(estimate.value, estimate.lower, estimate.upper)
+            lines.append(f":{colour}[**{each.name}** {numbers}]")
+        column.markdown("  \n".join(lines))
+    note(
+        f"Risks by month {question.horizon_months} (outcomes that name a month: at that month), "
+        f"in brackets the {twin.origin.interval_label} interval. Benefit and harm stand apart: they are not summed."
+    )
+
+
+def _words(twin: FittedTwin, question: Question, answers: list[PlanAnswer]) -> None:
+    for each in answers:
+        label = twin.spec.plan_label(each.plan)
+        st.markdown(f"**Plan {each.name}: {label}.** " + " ".join(_sentences(twin, question, each)))
+    note(f"In brackets the {twin.origin.interval_label} interval: how sure the fit is, not how patients vary.")
+
+
+def _sentences(twin: FittedTwin, question: Question, each: PlanAnswer) -> list[str]:
+    sentences = []
+    for outcome in _offered(twin, [each]):
+        estimate = each.estimate(outcome, question.horizon_months)
+        within = "" if outcome.kind is OutcomeKind.BINARY else f" within {question.horizon_months} months"
+        sentences.append(
+            f"{outcome.label}{within}: {out_of_hundred(estimate.value)} patients like this one "
+            f"({100 * estimate.lower:.0f} to {100 * estimate.upper:.0f})."
+        )
+    return sentences
+
+
+def _alternative(twin: FittedTwin, question: Question, answers: list[PlanAnswer]) -> str:
+    """What the figure shows, for those who do not see it."""
+    parts = []
+    for outcome in _timed(twin):
+        said = [
+            f"plan {each.name} ({each.plan}) {percent(each.estimate(outcome, question.horizon_months).value)}"
+            for each in answers
+        ]
+        parts.append(f"{outcome.label} by month {question.horizon_months}: " + ", ".join(said))
+    return "Risk over time. " + "; ".join(parts) + ". The table below the figure holds the numbers."
+
+
+def _table(twin: FittedTwin, question: Question, answers: list[PlanAnswer]) -> None:
+    months = charts.month_ticks(question.horizon_months)[1:]
+    rows = []
+    for outcome in _offered(twin, answers):
+        times = [outcome.month or 0.0] if outcome.kind is OutcomeKind.BINARY else [float(month) for month in months]
+        for month in times:
+            row: dict[str, str] = {"Outcome": outcome.label, "By month": f"{month:g}"}
+            for each in answers:
+                estimate = each.estimate(outcome, month)
+                row[f"Plan {each.name} ({each.plan})"] = percent_range(estimate.value, estimate.lower, estimate.upper)
+            rows.append(row)
+    st.dataframe(rows, hide_index=True, alt="The risks of the figure and their intervals, by outcome and month")

@@ -1,0 +1,177 @@
+"""What is asked about a patient: from which moment, which decisions are fixed, which two plans, how far ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import pandas as pd
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from data.cohort import Cohort
+from data.schema import Decision, Landmark, Role
+from pages.parts.session import Session
+from pages.parts.widgets import patient_chooser
+from pages.parts.words import plan_name, value_text
+from twin.prediction import FittedTwin
+from twin.record import PatientRecord, decision_matrix
+from twin.timeline import OPEN, plan_text, question_moment
+
+FREE: Final = "free"
+CHOICES: Final = {FREE: OPEN, "no": "0", "yes": "1"}
+SHORTEST_HORIZON_MONTHS: Final = 12
+DEFAULT_HORIZON_MONTHS: Final = 60
+LONGEST_HORIZON_MONTHS: Final = 120
+
+
+@dataclass(frozen=True)
+class Question:
+    """One comparison of two plans for one patient."""
+
+    record: PatientRecord
+    """What is known at the moment asked, the decisions that the reader fixed included."""
+    plan_a: str
+    plan_b: str | None
+    """``None`` when only one plan is left to look at."""
+    horizon_months: int
+    full_axis: bool
+    """Whether risks are drawn on 0 to 100 per cent."""
+
+
+def known_at(record: PatientRecord, landmarks_reached: int) -> PatientRecord:
+    """The record as it stood after that many landmarks, before the next decision."""
+    spec = record.spec
+    names = {column.name for column in spec.available_before(question_moment(spec, landmarks_reached))}
+    return PatientRecord(spec, {name: value for name, value in record.values.items() if name in names})
+
+
+def plans_given(cohort: Cohort) -> pd.Series:
+    """The plan of each patient of a cohort, open where a decision is not recorded."""
+    digits = decision_matrix(cohort.spec, cohort.frame)
+    return pd.Series([plan_text(row) for row in digits], index=cohort.frame.index, dtype=object)
+
+
+def ask(session: Session, twin: FittedTwin, beside: DeltaGenerator, above: DeltaGenerator) -> Question:
+    """Draw the controls, the patient's `beside` the figures and the plans `above` them; return what they ask."""
+    with beside:
+        patient_chooser(session)
+        complete = session.record
+        known = known_at(complete, _seen_from(complete))
+        fixed = _fixed(twin, complete, known)
+        horizon = _horizon(twin)
+        full_axis = st.toggle("Risk axis 0-100 %", key="full-axis", persist_state="session")
+    with above:
+        plan_a, plan_b = _plans(
+            fixed, twin.plans_for(fixed), complete.plan_so_far, plans_given(session.cohort).value_counts()
+        )
+    return Question(fixed, plan_a, plan_b, horizon, full_axis)
+
+
+def _seen_from(record: PatientRecord) -> int:
+    """From which moment the patient is seen: the number of landmarks that lie behind."""
+    spec = record.spec
+    reached = [0] + [k for k, landmark in enumerate(spec.landmarks, start=1) if _has_states(record, landmark)]
+    labels = {0: "before treatment"} | {
+        k: f"{landmark.label.lower()} (month {landmark.month:g})" for k, landmark in enumerate(spec.landmarks, start=1)
+    }
+    if len(reached) == 1:
+        return 0
+    return st.selectbox(
+        "Seen from",
+        reached,
+        format_func=labels.__getitem__,
+        help="What is known at that moment is used and nothing later. Curves start there, for a patient alive then.",
+        key=f"seen-from-{record.patient_id}",
+    )
+
+
+def _has_states(record: PatientRecord, landmark: Landmark) -> bool:
+    return any(
+        record.values.get(column.name) is not None
+        for column in record.spec.having(Role.STATE)
+        if column.available_from == landmark.moment
+    )
+
+
+def _fixed(twin: FittedTwin, complete: PatientRecord, known: PatientRecord) -> PatientRecord:
+    """`known` with the decisions that the reader fixes; those already taken stay as they were."""
+    fixed = known
+    for decision in known.spec.decisions:
+        digit = _decision_control(twin, decision, complete, known)
+        if digit != OPEN:
+            fixed = fixed.with_value(decision.column, float(digit))
+    return fixed
+
+
+def _decision_control(twin: FittedTwin, decision: Decision, complete: PatientRecord, known: PatientRecord) -> str:
+    taken = known.values.get(decision.column)
+    held = twin.capability.held.get(decision.column)
+    settled = taken if taken is not None else held
+    in_record = complete.values.get(decision.column)
+    said = "not recorded" if in_record is None else "given" if in_record == 1 else "not given"
+    remark = f"held at {'yes' if held else 'no'}: the cohort cannot compare it" if held is not None else said
+    options = list(CHOICES)
+    chosen = st.segmented_control(
+        decision.label,
+        options,
+        default=FREE if settled is None else options[1 + int(settled)],
+        required=True,
+        disabled=settled is not None,
+        key=f"{decision.column}-{complete.patient_id}-{settled}",
+        help=f"Free: both options are compared. In this patient's record: {remark}.",
+    )
+    return CHOICES[chosen or FREE] if settled is None else str(int(settled)) if taken is not None else OPEN
+
+
+def _plans(record: PatientRecord, plans: Sequence[str], given: str, frequency: pd.Series) -> tuple[str, str | None]:
+    """The two plans to compare: by default the one the patient had and the most frequent other one."""
+    by_frequency = sorted(plans, key=lambda plan: (-frequency.get(plan, 0), plan))
+    first = given if given in plans else by_frequency[0]
+    others = [plan for plan in by_frequency if plan != first]
+    left, right = st.columns(2)
+    with left:
+        plan_a = _plan_control("Plan A", plans, first, record)
+    if not others:
+        return plan_a, None
+    with right:
+        return plan_a, _plan_control("Plan B", plans, others[0], record)
+
+
+def _plan_control(label: str, plans: Sequence[str], default: str, record: PatientRecord) -> str:
+    key = f"{label}-{record.patient_id}-{record.plan_so_far}"
+    return str(
+        st.selectbox(
+            label,
+            list(plans),
+            index=list(plans).index(default),
+            format_func=lambda plan: plan_name(record.spec, plan),
+            key=key,
+        )
+    )
+
+
+def _horizon(twin: FittedTwin) -> int:
+    longest = min(LONGEST_HORIZON_MONTHS, int(twin.last_month // 12 * 12))
+    return int(
+        st.number_input(
+            "Horizon, months",
+            min_value=SHORTEST_HORIZON_MONTHS,
+            max_value=longest,
+            value=min(DEFAULT_HORIZON_MONTHS, longest),
+            step=12,
+            key="horizon",
+            persist_state="session",
+            help=f"The cohort was followed for up to {twin.last_month:.0f} months; nothing is shown beyond that.",
+        )
+    )
+
+
+def record_table(record: PatientRecord) -> list[dict[str, str]]:
+    """Everything recorded, in dictionary order, as rows for a table."""
+    return [
+        {"What": column.label, "Value": value_text(column, record.values[column.name]), "Unit": column.unit}
+        for column in record.spec.columns
+        if column.name in record.values
+    ]

@@ -1,0 +1,119 @@
+"""What holds for every patient, plan and month, whatever the model says."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data.schema import ColumnType, load_specification
+from fixtures.cohorts import structural_twin
+from twin.curve import BeyondFollowUp
+from twin.record import PatientRecord
+
+SPEC = load_specification()
+LANDMARK_END = SPEC.rank("decision_nd")
+
+
+def values_of(column) -> st.SearchStrategy:
+    if column.type is ColumnType.CATEGORY:
+        return st.sampled_from(column.levels)
+    if column.type is ColumnType.FLAG:
+        return st.sampled_from([0.0, 1.0])
+    if column.levels:
+        return st.sampled_from([float(level) for level in column.levels])
+    if column.type is ColumnType.INTEGER:
+        return st.integers(int(column.minimum), int(column.maximum)).map(float)
+    return st.floats(column.minimum, column.maximum)
+
+
+FILLABLE = [
+    column for column in SPEC.columns if SPEC.rank(column.available_from) < LANDMARK_END and not column.identifier
+]
+PATIENTS = st.fixed_dictionaries(
+    {}, optional={c.name: values_of(c) for c in FILLABLE if c.type is not ColumnType.STRING}
+)
+MONTHS = st.lists(st.floats(0.0, 80.0), min_size=1, max_size=12).map(lambda months: sorted({0.0, *months}))
+PLAN = st.integers(0, 7)
+
+pytestmark = pytest.mark.filterwarnings("error")
+SLOWLY = settings(max_examples=60, deadline=None)
+
+
+def asked(values: dict, choice: int) -> tuple[PatientRecord, str]:
+    patient = PatientRecord(SPEC, values)
+    plans = structural_twin().plans_for(patient)
+    return patient, plans[choice % len(plans)]
+
+
+@given(values=PATIENTS, choice=PLAN, months=MONTHS)
+@SLOWLY
+def test_risks_are_probabilities_that_rise_from_nothing(values: dict, choice: int, months: list[float]) -> None:
+    patient, plan = asked(values, choice)
+    for curve in structural_twin().curves(patient, plan, months).values():
+        # The probability of an event by t: none by time 0, and events do not undo themselves.
+        assert curve.risk[0] == 0
+        assert (np.diff(curve.risk) >= 0).all()
+        assert (curve.risk <= 1).all()
+        # The interval is around the risk, and itself made of probabilities.
+        assert ((0 <= curve.lower) & (curve.lower <= curve.risk)).all()
+        assert ((curve.risk <= curve.upper) & (curve.upper <= 1)).all()
+
+
+@given(values=PATIENTS, choice=PLAN)
+@SLOWLY
+def test_probabilities_of_binary_outcomes_lie_within_their_intervals(values: dict, choice: int) -> None:
+    patient, plan = asked(values, choice)
+    for estimate in structural_twin().binary(patient, plan).values():
+        assert 0 <= estimate.lower <= estimate.value <= estimate.upper <= 1
+
+
+@given(values=PATIENTS, choice=PLAN, months=MONTHS)
+@SLOWLY
+def test_failure_and_what_forestalls_it_leave_room_for_survival(values: dict, choice: int, months: list[float]) -> None:
+    """A patient fails first, dies first, or neither: the three probabilities of each refit add up to 1."""
+    from twin.outcome import risks
+    from twin.state import Known
+    from twin.timeline import effect_months, plan_digits
+
+    patient, plan = asked(values, choice)
+    stage = structural_twin().stages[0]
+    inputs = stage.encoding.encode(Known.at(patient.to_frame(), SPEC, stage.encoding.moment))
+    digits = plan_digits(SPEC, plan)[None, :]
+    acting = effect_months(SPEC, digits)
+    for hazards in (stage.hazards["locoregional_failure"], stage.hazards["distant_failure"]):
+        at = np.array(months)
+        failed = risks(hazards.event, hazards.rival, inputs, digits, acting, at, 0.0)
+        died = risks(hazards.rival, hazards.event, inputs, digits, acting, at, 0.0)
+        assert (failed + died <= 1 + 1e-12).all()
+        # Without its rival a failure could only be more likely.
+        assert (failed <= risks(hazards.event, None, inputs, digits, acting, at, 0.0) + 1e-12).all()
+
+
+@given(values=PATIENTS, choice=PLAN, beyond=st.floats(1e-6, 1e6))
+@SLOWLY
+def test_no_risk_is_told_past_the_last_follow_up(values: dict, choice: int, beyond: float) -> None:
+    twin = structural_twin()
+    patient, plan = asked(values, choice)
+    with pytest.raises(BeyondFollowUp):
+        twin.curves(patient, plan, [0.0, max(twin.domain_end(name) for name in twin.stages[0].hazards) + beyond])
+    assert twin.curves(patient, plan, [0.0, twin.last_month])["death"].risk[1] <= 1
+
+
+@given(values=PATIENTS, choice=PLAN, months=MONTHS)
+@SLOWLY
+def test_a_risk_does_not_depend_on_the_other_months_asked_for(values: dict, choice: int, months: list[float]) -> None:
+    """The hazard is constant within a cell of the grid, so that cutting a cell changes no probability."""
+    patient, plan = asked(values, choice)
+    together = structural_twin().curves(patient, plan, months)
+    alone = structural_twin().curves(patient, plan, months[-1:])
+    for name, curve in together.items():
+        assert curve.risk[-1] == pytest.approx(alone[name].risk[0], rel=1e-9, abs=1e-12)
+
+
+@given(values=PATIENTS, choice=PLAN)
+@SLOWLY
+def test_support_always_has_a_level_and_a_reason(values: dict, choice: int) -> None:
+    patient, plan = asked(values, choice)
+    support = structural_twin().support(patient, plan)
+    assert support.reasons
+    assert 0 <= support.farther_than <= 1

@@ -1,0 +1,180 @@
+"""What a fitted twin answers, in the form of the result files."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from data.cohort import typed_frame
+from data.errors import NotFound, Refused
+from data.schema import load_specification
+from fixtures.cohorts import REFITS, at_baseline, exponential_cohort, structural_cohort, structural_twin
+from twin.curve import BeyondFollowUp
+from twin.fitting import FitSettings, fit_twin
+from twin.interval import difference_interval
+from twin.record import PatientRecord
+
+SPEC = load_specification()
+HORIZONS = [12, 24, 36, 48, 60]
+COLUMNS = ["patient_id", "plan", "outcome", "month", "risk", "lower", "upper", "interval", "support", "model"]
+
+
+def first_patient(**values: object) -> PatientRecord:
+    known = PatientRecord.from_row(SPEC, at_baseline(structural_cohort()).iloc[0])
+    for column, value in values.items():
+        known = known.with_value(column, value)
+    return known
+
+
+def test_a_full_cohort_gives_seventeen_rows_a_patient_and_plan() -> None:
+    patients = at_baseline(structural_cohort()).head(3)
+    table = structural_twin().predict(patients, "all", HORIZONS)
+    assert list(table.columns) == COLUMNS
+    assert (table.groupby(["patient_id", "plan"]).size() == 17).all()
+    assert table.groupby("patient_id", sort=False)["plan"].nunique().tolist() == [8, 8, 8]
+    assert table["patient_id"].drop_duplicates().tolist() == patients["patient_id"].tolist()
+    assert not table.isna().any().any()
+    assert set(table["interval"]) == {"90% bootstrap"}
+    assert set(table["model"]) == {"test-1"}
+    assert set(table["support"]) <= {"supported", "thin", "unsupported"}
+    assert table.query("outcome == 'aspiration_6m'")["month"].eq(6).all()
+
+
+def test_patients_keep_the_order_of_the_file_wherever_they_stand() -> None:
+    patients = structural_cohort().frame.head(30).sample(frac=1.0, random_state=0)
+    table = structural_twin().predict(patients, "all", [60])
+    assert table["patient_id"].drop_duplicates().tolist() == patients["patient_id"].tolist()
+
+
+def test_one_patient_is_the_same_alone_and_among_others() -> None:
+    patients = structural_cohort().frame.head(70)
+    together = structural_twin().predict(patients, "all", [24, 60])
+    for k in (0, 13, 69):
+        alone = structural_twin().predict(patients.iloc[[k]], "all", [24, 60])
+        same = together[together["patient_id"] == patients["patient_id"].iloc[k]].reset_index(drop=True)
+        pd.testing.assert_frame_equal(alone, same, rtol=1e-12)
+
+
+def test_decisions_taken_leave_only_the_plans_that_go_on_from_them() -> None:
+    twin = structural_twin()
+    assert twin.plans_for(first_patient()) == twin.plans
+    assert twin.plans_for(first_patient(induction_chemo=1)) == ("100", "101", "110", "111")
+    assert twin.plans_for(first_patient(induction_chemo=1, concurrent_chemo=0, neck_dissection=1)) == ("101",)
+
+
+def test_a_named_plan_that_disagrees_is_an_error_naming_patient_and_decision() -> None:
+    patient = first_patient(induction_chemo=1)
+    with pytest.raises(Refused, match=rf"patient {patient.patient_id}: plan '010' .*induction_chemo is 1"):
+        structural_twin().predict(patient.to_frame(), ["010"], [12])
+    with pytest.raises(Refused, match="plan '0--' leaves a decision open"):
+        structural_twin().curves(first_patient(), "0--", [12])
+
+
+def test_months_beyond_the_follow_up_are_refused_by_name() -> None:
+    twin = structural_twin()
+    with pytest.raises(BeyondFollowUp, match=r"death: month 700 is outside the follow-up, which is \[0, "):
+        twin.predict(first_patient().to_frame(), ["010"], [12, 700])
+    last = twin.domain_end("death")
+    assert twin.curves(first_patient(), "010", [0, twin.last_month])["death"].domain_end == last
+    assert last == structural_cohort().frame["os_months"].max()
+
+
+def test_patients_without_identifiers_or_without_rows_are_refused() -> None:
+    frame = first_patient().to_frame()
+    for table in (frame.drop(columns="patient_id"), frame.head(0)):
+        with pytest.raises(Refused, match="no patients with patient_id"):
+            structural_twin().predict(table, "all", [12])
+
+
+def test_a_state_that_was_seen_starts_the_curve_at_its_landmark() -> None:
+    seen = first_patient(induction_chemo=0, concurrent_chemo=1, rt_response_primary="CR", rt_response_nodal="SD")
+    curves = structural_twin().curves(seen, "010", [0, 3, 6, 7, 60])
+    for curve in curves.values():
+        assert curve.risk[:3].tolist() == [0, 0, 0]
+        assert curve.upper[:3].tolist() == [0, 0, 0]
+        assert curve.risk[4] > 0
+    better = seen.with_value("rt_response_nodal", "CR")
+    assert (
+        structural_twin().curves(better, "010", [60])["locoregional_failure"].risk[0]
+        != curves["locoregional_failure"].at(60).value
+    )
+
+
+def test_without_states_in_the_cohort_a_later_question_conditions_on_being_alive() -> None:
+    """S(t | alive at 6) = S(t) / S(6) by the model of time zero."""
+    cohort = exponential_cohort(400, 0, death_rate=0.02)
+    twin = fit_twin(cohort, FitSettings(refits=20))
+    assert [stage.month for stage in twin.stages] == [0.0]
+    start = PatientRecord.from_row(SPEC, at_baseline(cohort).iloc[0])
+    later = start.with_value("concurrent_chemo", 1).with_value("neck_dissection", 1)
+    survival = 1 - twin.curves(start, "011", [6.0, 30.0, 60.0])["death"].risk
+    conditioned = 1 - twin.curves(later, "011", [6.0, 30.0, 60.0])["death"].risk
+    np.testing.assert_allclose(conditioned, survival / survival[0], rtol=1e-10)
+
+
+def test_a_decision_the_cohort_does_not_vary_is_held_and_refused_by_name() -> None:
+    twin = fit_twin(exponential_cohort(300, 1, death_rate=0.02), FitSettings(refits=20))
+    assert twin.capability.held == {"induction_chemo": 0}
+    assert twin.plans == ("000", "001", "010", "011")
+    assert twin.outcomes == ("death",)
+    patient = PatientRecord(
+        SPEC, {"patient_id": "p9", "age_years": 60, "sex": "male", "t_stage": "T1", "n_stage": "N0"}
+    )
+    with pytest.raises(Refused, match=r"plan '110' changes a decision .*held: induction_chemo at 0"):
+        twin.predict(patient.to_frame(), ["110"], [12])
+    with pytest.raises(Refused, match=r"patient p9: induction_chemo is 1, but cohort 'exponential' cannot compare it"):
+        twin.plans_for(patient.with_value("induction_chemo", 1))
+    upcoming = twin.next_decision(patient)
+    assert upcoming is not None
+    assert upcoming.column == "concurrent_chemo"
+
+
+def test_the_interval_of_a_difference_is_that_of_paired_refits() -> None:
+    twin, patient = structural_twin(), first_patient()
+    months = [24.0, 60.0]
+    draws = twin.predict_draws(patient.to_frame(), ["110", "010"], months)
+    found = twin.difference(patient, "110", "010", months)
+    for name in ("death", "locoregional_failure", "distant_failure"):
+        assert draws[name].shape == (1 + REFITS, 1, 2, 2)
+        paired = draws[name][:, 0, 0] - draws[name][:, 0, 1]
+        lower, upper = difference_interval(paired, 0.9)
+        np.testing.assert_array_equal(found[name].lower, lower)
+        np.testing.assert_array_equal(found[name].upper, upper)
+        apart = draws[name][1:, 0, 0].var(axis=0) + draws[name][1:, 0, 1].var(axis=0)
+        assert (paired[1:].var(axis=0) < apart).all()
+
+
+def test_a_difference_of_a_plan_to_itself_is_nothing() -> None:
+    for curve in structural_twin().difference(first_patient(), "010", "010", [60.0]).values():
+        assert (curve.difference, curve.lower, curve.upper) == (0.0, 0.0, 0.0)
+
+
+def test_an_answer_holds_what_single_questions_give() -> None:
+    twin, patient = structural_twin(), first_patient()
+    answer = twin.answer(patient, ("010", "110"), [12.0, 60.0])
+    for plan in ("010", "110"):
+        for name, curve in twin.curves(patient, plan, [12.0, 60.0]).items():
+            np.testing.assert_allclose(answer.curves(plan)[name].risk, curve.risk, rtol=1e-12)
+        assert answer.probabilities(plan).keys() == twin.binary(patient, plan).keys()
+    first, other = (answer.probabilities(plan)["feeding_tube_6m"].value for plan in ("010", "110"))
+    assert answer.probability_difference("110", "010")["feeding_tube_6m"].value == pytest.approx(other - first)
+    with pytest.raises(NotFound, match="unknown plan '000'"):
+        answer.curves("000")
+
+
+def test_only_what_is_known_so_far_is_needed() -> None:
+    """A patient about whom only the identifier is known is the cohort's average patient."""
+    twin = structural_twin()
+    nobody = typed_frame(pd.DataFrame({"patient_id": ["0001"]}), SPEC)
+    table = twin.predict(nobody, ["010"], [60])
+    assert table["patient_id"].tolist() == ["0001"] * 5
+    cohort = twin.predict(at_baseline(structural_cohort()), ["010"], [60]).query("outcome == 'death'")["risk"]
+    assert cohort.quantile(0.1) < table["risk"].iloc[0] < cohort.quantile(0.9)
+
+
+def test_the_headline_is_plain_json() -> None:
+    headline = structural_twin().headline()
+    assert json.loads(json.dumps(headline)) == headline
+    assert headline["synthetic"] is True
+    assert headline["outcomes"]["death"]["events"] == structural_cohort().frame["death"].sum()

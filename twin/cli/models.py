@@ -1,0 +1,180 @@
+"""Commands about twins: fit, list, promote, evaluate, predict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import pandas as pd
+import typer
+
+from data.errors import Refused, WrongUsage
+from data.importing import check_source
+from twin.cli.terminal import (
+    CohortOption,
+    JsonOption,
+    OutOption,
+    SeedOption,
+    StoreOption,
+    answer,
+    progress_bar,
+    read_bytes,
+    remark,
+    say,
+    workspace,
+    write_bytes,
+)
+from twin.prediction import FittedTwin
+from twin.workspace import Workspace
+
+DEFAULT_HORIZONS: Final = "12,24,36,48,60"
+
+LATER: Final = {
+    "recommend": "0.3, with the policy that is checked against the exact optimum",
+    "explain": "0.4, with exact attributions",
+    "similar": "0.4, with matched comparable patients",
+    "report": "0.4, with the board sheet",
+}
+"""Commands of the contract that this version does not have, and the version that brings them."""
+
+ModelOption = Annotated[str | None, typer.Option("--model", help="Version of a fitted twin.")]
+CohortChoice = Annotated[str | None, typer.Option("--cohort", help="Cohort whose serving twin is used.")]
+
+
+def register(program: typer.Typer) -> None:
+    """Add these commands to the program."""
+    program.command("fit")(fit)
+    program.command("models")(models)
+    program.command("promote")(promote)
+    program.command("evaluate")(evaluate)
+    program.command("predict")(predict)
+    for name in LATER:
+        program.command(name, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(_later(name))
+
+
+def _later(name: str) -> object:
+    def announce() -> int:
+        raise Refused(f"'{name}' is not in this version", remedy=f"it comes with version {LATER[name]}")
+
+    announce.__doc__ = f"Comes with version {LATER[name]}."
+    return announce
+
+
+def fit(cohort: CohortOption, seed: SeedOption = 0, store: StoreOption = None) -> int:
+    """Fit a new twin on a cohort and print its version; the first one of a cohort serves at once."""
+    with progress_bar(f"twin of {cohort}") as report:
+        version = workspace(store).fit(cohort, seed, report)
+    say(version)
+    return 0
+
+
+def models(
+    cohort: CohortChoice = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """List the fitted twins, newest first."""
+    found = workspace(store).store.models(cohort)
+    if as_json:
+        answer([model.as_dict() for model in found])
+        return 0
+    for model in found:
+        state = "serves" if model.serves else ("promoted before" if model.promoted_at else "not promoted")
+        say(f"{model.version}  cohort {model.cohort} version {model.cohort_version}, {state}")
+    if not found:
+        say("no twins yet: python -m twin fit --cohort NAME fits one")
+    return 0
+
+
+def promote(
+    model: Annotated[str, typer.Option("--model", help="Version that is to serve its cohort.")],
+    store: StoreOption = None,
+) -> int:
+    """Let a fitted twin serve its cohort: a person's act, recorded in the audit."""
+    desk = workspace(store)
+    desk.twin(model)
+    desk.store.promote(model, actor=desk.settings.actor)
+    say(f"{model} serves")
+    return 0
+
+
+def evaluate(
+    cohort: CohortOption, model: ModelOption = None, store: StoreOption = None, as_json: JsonOption = False
+) -> int:
+    """Cross-validated quality of the twin of a cohort, beside Kaplan-Meier and plain ridge Cox."""
+    from twin.evaluation import evaluate as evaluate_cohort  # imported here: it takes seconds that others need not wait
+    from twin.evaluation_text import as_text
+
+    desk = workspace(store)
+    version = model or desk.serving_version(cohort)
+    origin = desk.twin(version).origin
+    if origin.cohort != cohort:
+        raise Refused(
+            f"{version} was fitted on cohort '{origin.cohort}', not '{cohort}'",
+            remedy="name a model of this cohort: cross-validation refits it on its own cohort",
+        )
+    with progress_bar(f"evaluation of {version}") as report:
+        evaluation = evaluate_cohort(desk.store.load(cohort, origin.version), progress=report)
+    if as_json:
+        answer({**evaluation.as_dict(), "model": version})
+    else:
+        say(as_text(evaluation))
+    return 0
+
+
+def predict(
+    patients: Annotated[Path, typer.Option(help="Patients in canonical columns; only what is known so far.")],
+    out: Annotated[Path, typer.Option(help="File to write: CSV, or Parquet when it ends in .parquet.")],
+    plans: Annotated[str, typer.Option(help="'all', or plans such as 010,110.")] = "all",
+    horizons: Annotated[str, typer.Option(help="Months, separated by commas.")] = DEFAULT_HORIZONS,
+    cohort: CohortChoice = None,
+    model: ModelOption = None,
+    store: StoreOption = None,
+) -> int:
+    """Risks of patients under plans, with intervals and support."""
+    twin = chosen_twin(workspace(store), cohort, model)
+    table = _patients(patients, twin)
+    wanted = "all" if plans == "all" else [plan.strip() for plan in plans.split(",")]
+    with progress_bar("prediction"):
+        predictions = twin.predict(table, wanted, _months(horizons))
+    _write_table(out, predictions)
+    say(f"{out}: {len(predictions)} risks of {len(table)} patients by {twin.version}")
+    return 0
+
+
+def chosen_twin(desk: Workspace, cohort: str | None, model: str | None) -> FittedTwin:
+    """The twin of the selectors `--cohort` and `--model`, exactly one of which must be given.
+
+    Raises:
+        WrongUsage: both or none.
+    """
+    if (cohort is None) == (model is None):
+        raise WrongUsage("name either --cohort or --model", remedy="--cohort uses the twin that serves that cohort")
+    return desk.twin(model or desk.serving_version(cohort or ""))
+
+
+def _patients(path: Path, twin: FittedTwin) -> pd.DataFrame:
+    """The typed table of a patient file; a file with errors is refused, all of them named on standard error."""
+    checked = check_source(read_bytes(path), path.name, twin.spec, partial=True)
+    for finding in checked.report.findings:
+        remark(str(finding))
+    if checked.cohort is None:
+        count = sum(checked.report.counts.values())
+        error = Refused(f"{path.name} cannot be used: {count} findings", remedy="they are listed above")
+        error.exit_code = checked.report.exit
+        raise error
+    return checked.cohort.frame
+
+
+def _months(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise WrongUsage(f"--horizons '{text}' is not a list of months", remedy="write e.g. 12,24,60") from error
+
+
+def _write_table(path: Path, table: pd.DataFrame) -> None:
+    if path.suffix == ".parquet":
+        write_bytes(path, table.to_parquet(index=False))
+    else:
+        write_bytes(path, table.to_csv(index=False).encode())

@@ -1,0 +1,270 @@
+"""A fitted twin, patients and plans in; risks with intervals and support out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from data.errors import Refused
+from data.schema import Decision, OutcomeKind, Specification
+from twin.answer import Answer
+from twin.arrays import Floats
+from twin.capability import Capability
+from twin.curve import DifferenceCurve, Estimate, RiskCurve, check_months
+from twin.interval import probability_interval, risk_interval
+from twin.outcome import BinaryModel, HazardModel, risks
+from twin.plans import Group, PlanBook, identifier
+from twin.record import PatientRecord
+from twin.stage import Origin, Stage
+from twin.state import Known
+from twin.support import Support
+from twin.threads import one_thread
+from twin.timeline import effect_months, plan_digits
+
+PATIENTS_AT_ONCE: Final = 64
+"""Patients whose refits are held in memory together"""
+
+Draws = Mapping[str, Floats]
+"""By outcome: (1 + refits, n, plans, months), with one month for a binary outcome; row 0 is the fit."""
+
+
+@dataclass(frozen=True)
+class FittedTwin:
+    """Models fitted on one cohort; knows what it can answer and for whom."""
+
+    spec: Specification
+    capability: Capability
+    origin: Origin
+    stages: tuple[Stage, ...]
+    """Time zero first, then the landmarks whose states the cohort records"""
+    version: str = ""
+    """Given when the twin is saved"""
+
+    def named(self, version: str) -> FittedTwin:
+        """The same twin under a version."""
+        return replace(self, version=version)
+
+    @cached_property
+    def book(self) -> PlanBook:
+        """The plans that can be compared."""
+        return PlanBook(self.spec, self.capability, self.origin.cohort)
+
+    @property
+    def plans(self) -> tuple[str, ...]:
+        """Complete plans that can be compared: decisions the cohort does not vary are held."""
+        return self.book.plans
+
+    @cached_property
+    def outcomes(self) -> tuple[str, ...]:
+        """Outcomes that are predicted, in the order of the specification."""
+        return tuple(outcome.name for outcome in self.spec.outcomes if self.stages[0].models(outcome.name))
+
+    @cached_property
+    def last_month(self) -> float:
+        """The last month at which every time-to-event outcome is predicted."""
+        return min((self.domain_end(name) for name in self.stages[0].hazards), default=0.0)
+
+    def domain_end(self, outcome: str) -> float:
+        """The end of the longest follow-up for a time-to-event outcome, months; its risk is not predicted beyond."""
+        return min(float(stage.hazards[outcome].event.grid[-1]) for stage in self.stages if outcome in stage.hazards)
+
+    def headline(self) -> dict[str, Any]:
+        """What a list of models shows, as plain JSON."""
+        first = self.stages[0]
+        fitted: dict[str, HazardModel | BinaryModel] = {
+            **{name: hazards.event for name, hazards in first.hazards.items()},
+            **first.binaries,
+        }
+        return {
+            "kind": "ridge Cox and ridge logistic regression",
+            "patients": self.origin.patients,
+            "synthetic": self.origin.synthetic,
+            "time_zero": str(self.origin.time_zero),
+            "data_digest": self.origin.digest,
+            "seed": self.origin.seed,
+            "refits": self.origin.refits,
+            "interval": self.origin.interval_label,
+            "landmark_months": [stage.month for stage in self.stages],
+            "outcomes": {name: {"patients": m.patients, "events": m.events} for name, m in fitted.items()},
+            "inputs": list(dict.fromkeys(entry.source for stage in self.stages for entry in stage.encoding.inputs)),
+            "held_decisions": self.capability.held,
+        }
+
+    def plans_for(self, record: PatientRecord) -> tuple[str, ...]:
+        """The plans that agree with the decisions taken and change nothing that the cohort holds.
+
+        Raises:
+            Refused: a decision of the record contradicts one that the cohort holds.
+        """
+        (group,) = self.book.groups(record.to_frame())
+        return self.book.going_on(group)
+
+    def next_decision(self, record: PatientRecord) -> Decision | None:
+        """The next open decision that the cohort lets compare; ``None`` when none is left."""
+        upcoming = record.next_decision
+        if upcoming is None:
+            return None
+        rest = self.spec.decisions[self.spec.decisions.index(upcoming) :]
+        return next((decision for decision in rest if decision.column not in self.capability.held), None)
+
+    def predict(self, frame: pd.DataFrame, plans: Sequence[str] | str, months: Sequence[float]) -> pd.DataFrame:
+        """Risks of every patient under every plan, by outcome and month.
+
+        Args:
+            frame: Typed columns, one row a patient; only what is known so far.
+            plans: ``"all"`` for those that agree with the decisions taken, or complete plans by name.
+            months: Horizons of the time-to-event outcomes.
+
+        Returns:
+            ``patient_id, plan, outcome, month, risk, lower, upper, interval, support, model``, the patients in the
+            order of `frame`; a binary outcome has one row, at the month at which it is judged.
+
+        Raises:
+            Refused: the frame has no identifiers or no patients, or a named plan disagrees with a decision taken or
+                changes one that is held.
+            BeyondFollowUp: a month lies outside the follow-up.
+        """
+        if self.spec.key not in frame or frame.empty:
+            raise Refused(f"no patients with {self.spec.key}", remedy="give at least one row that names its patient")
+        asked = np.unique(np.asarray(months, dtype=float))
+        tables = [
+            self._table(frame, replace(group, rows=rows), self.book.chosen(frame, group, plans), asked)
+            for group in self.book.groups(frame)
+            for rows in np.array_split(group.rows, -(-len(group.rows) // PATIENTS_AT_ONCE))
+        ]
+        return pd.concat(tables).sort_index(kind="stable").reset_index(drop=True)
+
+    def predict_draws(self, frame: pd.DataFrame, plans: Sequence[str], months: Sequence[float] | Floats) -> Draws:
+        """Risks of every refit; those of one refit belong together, across plans and outcomes.
+
+        Args:
+            frame: Typed columns, n patients; only what is known so far.
+            plans: Complete plans, each of which agrees with every patient's decisions.
+            months: (m,) horizons, ascending.
+
+        Raises:
+            Refused: a plan disagrees with a decision taken or changes one that is held.
+            BeyondFollowUp: a month lies outside the follow-up.
+        """
+        asked = np.asarray(months, dtype=float)
+        result: dict[str, Floats] = {}
+        for group in self.book.groups(frame):
+            chosen = self.book.chosen(frame, group, plans)
+            for name, draws in self._draws(frame, group, chosen, asked).items():
+                whole = result.setdefault(name, np.empty((len(draws), len(frame), *draws.shape[2:])))
+                whole[:, group.rows] = draws
+        return result
+
+    def answer(self, record: PatientRecord, plans: Sequence[str], months: Sequence[float] | Floats) -> Answer:
+        """Everything about one patient under some plans, computed once.
+
+        Raises:
+            Refused: a plan disagrees with a decision taken or changes one that is held.
+            BeyondFollowUp: a month lies outside the follow-up.
+        """
+        asked = np.asarray(months, dtype=float)
+        draws = self.predict_draws(record.to_frame(), plans, asked)
+        timed = [name for name in self.outcomes if name in self.stages[0].hazards]
+        return Answer(
+            plans=tuple(plans),
+            months=asked,
+            over_time={name: draws[name][:, 0] for name in timed},
+            binary={name: draws[name][:, 0, :, 0] for name in self.outcomes if name not in timed},
+            domain_ends={name: self.domain_end(name) for name in timed},
+            level=self.origin.interval,
+            interval=self.origin.interval_label,
+        )
+
+    def curves(self, record: PatientRecord, plan: str, months: Sequence[float] | Floats) -> dict[str, RiskCurve]:
+        """Risk curves by outcome; `answer` gives several plans at once."""
+        return self.answer(record, (plan,), months).curves(plan)
+
+    def binary(self, record: PatientRecord, plan: str) -> dict[str, Estimate]:
+        """Probabilities of the binary outcomes."""
+        return self.answer(record, (plan,), ()).probabilities(plan)
+
+    def difference(
+        self, record: PatientRecord, plan_a: str, plan_b: str, months: Sequence[float] | Floats
+    ) -> dict[str, DifferenceCurve]:
+        """Risks under `plan_a` less those under `plan_b`; the interval is that of differences within refits."""
+        return self.answer(record, (plan_a, plan_b), months).difference(plan_a, plan_b)
+
+    def support(self, record: PatientRecord, plan: str) -> Support:
+        """How far the cohort supports a prediction for this patient under `plan`.
+
+        Raises:
+            Refused: the plan disagrees with a decision taken or changes one that is held.
+        """
+        frame = record.to_frame()
+        (group,) = self.book.groups(frame)
+        return self._judge(frame, group, self.book.chosen(frame, group, plan))[0][0]
+
+    def _stage(self, group: Group, outcome: str | None = None) -> Stage:
+        """The latest stage behind the patients, of those that model `outcome`."""
+        passed = [stage for stage in self.stages if stage.landmarks_reached <= group.landmarks_reached]
+        return next(stage for stage in reversed(passed) if outcome is None or stage.models(outcome))
+
+    def _known(self, frame: pd.DataFrame, group: Group, stage: Stage) -> Known:
+        return Known.at(frame.iloc[group.rows], self.spec, stage.encoding.moment)
+
+    def _digits(self, plans: tuple[str, ...]) -> Floats:
+        return np.array([plan_digits(self.spec, plan) for plan in plans]).reshape(len(plans), len(self.spec.decisions))
+
+    def _draws(self, frame: pd.DataFrame, group: Group, plans: tuple[str, ...], months: Floats) -> Draws:
+        digits = self._digits(plans)
+        acting = effect_months(self.spec, digits)
+        stages = {name: self._stage(group, name) for name in self.outcomes}
+        inputs = {
+            stage.landmarks_reached: stage.encoding.encode(self._known(frame, group, stage))
+            for stage in {stage.landmarks_reached: stage for stage in stages.values()}.values()
+        }
+        draws: dict[str, Floats] = {}
+        with one_thread():
+            for name, stage in stages.items():
+                known = inputs[stage.landmarks_reached]
+                if name in stage.binaries:
+                    draws[name] = stage.binaries[name].risks(known, digits)[..., None]
+                    continue
+                check_months(name, months, self.domain_end(name))
+                hazards = stage.hazards[name]
+                draws[name] = risks(hazards.event, hazards.rival, known, digits, acting, months, group.alive_until)
+        return draws
+
+    def _judge(self, frame: pd.DataFrame, group: Group, plans: tuple[str, ...]) -> list[list[Support]]:
+        stage = self._stage(group)
+        known = self._known(frame, group, stage)
+        return stage.support.judge(stage.encoding.encode(known), self._digits(plans), stage.encoding.outside(known))
+
+    def _table(self, frame: pd.DataFrame, group: Group, plans: tuple[str, ...], months: Floats) -> pd.DataFrame:
+        """The rows of one group; the index is the patient's position in `frame`."""
+        blocks = []
+        for name, draws in self._draws(frame, group, plans, months).items():
+            outcome = self.spec.outcome(name)
+            binary = outcome.kind is OutcomeKind.BINARY
+            lower, upper = (probability_interval if binary else risk_interval)(draws, self.origin.interval)
+            read = [float(outcome.month or 0.0)] if binary else list(months)
+            blocks.append(([(name, month) for month in read], np.stack([draws[0], lower, upper])))
+        labels = [label for named, _ in blocks for label in named]
+        risk, lower, upper = np.concatenate([values for _, values in blocks], axis=-1).reshape(3, -1)
+        patients, each = len(group.rows), len(labels)
+        judged = [[support.level.value for support in of_plans] for of_plans in self._judge(frame, group, plans)]
+        return pd.DataFrame(
+            {
+                "patient_id": np.repeat([identifier(frame, self.spec, row) for row in group.rows], len(plans) * each),
+                "plan": np.tile(np.repeat(plans, each), patients),
+                "outcome": np.tile([name for name, _ in labels], patients * len(plans)),
+                "month": np.tile([month for _, month in labels], patients * len(plans)),
+                "risk": risk,
+                "lower": lower,
+                "upper": upper,
+                "interval": self.origin.interval_label,
+                "support": np.repeat(np.array(judged).ravel(), each),
+                "model": self.version,
+            },
+            index=np.repeat(group.rows, len(plans) * each),
+        )
