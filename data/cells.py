@@ -13,9 +13,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from data.findings import Finding, Findings, Severity
+from data.reader.table import BoolArray, IntArray, TextColumn
 from data.remedies import remedy_for_level, remedy_for_number, remedy_for_text_as_number
 from data.schema import UNKNOWN, Column, ColumnType
-from data.table import BoolArray, IntArray, TextColumn
 
 MISSING_TOKENS: Final = frozenset({"", "na", "n/a", "nan", "null", "."})
 """Spellings of a missing cell, folded (contract, section 1.1)."""

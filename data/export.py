@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from data.cells import FORMULA_STARTS, TypedColumn
-from data.coherence import check_coherence
+from data.checks.coherence import check_coherence
+from data.checks.draft import Draft
 from data.cohort import Cohort, canonical_text, typed_frame
-from data.draft import Draft
 from data.findings import Findings
-from data.marker import Marker
+from data.reader.marker import Marker
 from data.schema import Column, ColumnType, Specification
 
 _APOSTROPHE: Final = "'"

@@ -10,21 +10,21 @@ import numpy as np
 import pandas as pd
 
 from data.cells import CellReader, TypedColumn, read_column
-from data.coherence import check_coherence
+from data.checks.coherence import check_coherence
+from data.checks.completeness import check_completeness
+from data.checks.draft import Draft
+from data.checks.identifiers import Pseudonymiser, identifying_columns, report_identifiers
+from data.checks.status import check_status_columns
 from data.cohort import Cohort, TimeZero, content_digest, typed_frame
-from data.completeness import check_completeness
-from data.deriving import Deriver
-from data.draft import Draft
 from data.findings import Finding, Findings, Severity
-from data.identifiers import Pseudonymiser, identifying_columns, report_identifiers
-from data.limits import COMMAND_LINE_LIMITS, PAGE_LIMITS, Limits
-from data.mapping import BetweenDates, FromNumber, Mapping
-from data.marker import Marker, agreed_time_zero, check_specification, read_marker
-from data.planning import Step, filtered, identity_mapping, plan_columns, report_unused, unused_columns
-from data.reader import read_table
+from data.mapping.deriving import Deriver
+from data.mapping.model import BetweenDates, FromNumber, Mapping
+from data.mapping.planning import Step, filtered, identity_mapping, plan_columns, report_unused, unused_columns
+from data.reader.limits import COMMAND_LINE_LIMITS, PAGE_LIMITS, Limits
+from data.reader.marker import Marker, agreed_time_zero, check_specification, read_marker
+from data.reader.read import read_table
+from data.reader.table import RawTable, TextColumn
 from data.schema import Specification
-from data.status import check_status_columns
-from data.table import RawTable, TextColumn
 
 __all__ = [
     "COMMAND_LINE_LIMITS",

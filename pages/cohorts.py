@@ -54,7 +54,7 @@ def _stored(session: Session) -> None:
 
 
 def _answers(able: Capability) -> None:
-    st.subheader("What this cohort can answer")
+    st.header("What this cohort can answer")
     can, cannot = st.columns(2)
     with can, st.container(border=True, height="stretch"):
         st.markdown("**Can answer**")
@@ -78,7 +78,7 @@ def _question(ability: Ability) -> str:
 
 
 def _fit(session: Session) -> None:
-    st.subheader("Twin")
+    st.header("Twin")
     models = session.workspace.store.models(session.cohort_name)
     if models:
         serving = next((plain(model.version) for model in models if model.serves), "None")

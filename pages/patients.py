@@ -105,7 +105,7 @@ def _readable(values: pd.Series, column: Column) -> pd.Series:
 def _open(identifiers: list[str], rows: list[int]) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen = st.selectbox("Patient", identifiers, index=rows[0] if rows else 0, filter_mode="contains", width=260)
-        if st.button("Open the twin", type="primary", icon=":material/timeline:"):
+        if st.button("Open the twin", icon=":material/timeline:"):
             visit.choose_patient(str(chosen))
             st.switch_page("pages/twin.py")
 

@@ -33,8 +33,7 @@ def render() -> None:
 def _who(session: Session, record: PatientRecord) -> None:
     """The patient in one line, what is not known about them, and where the numbers come from."""
     st.title(plain(f"{record.patient_id} · {introduction(record)}"))
-    recorded = {column: session.cohort.records(column) for column in session.cohort.frame}
-    provenance(session, unknown_covariates(record, recorded))
+    provenance(session, unknown_covariates(record, session.summary.recorded))
 
 
 def _record(record: PatientRecord) -> None:

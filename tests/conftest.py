@@ -97,3 +97,13 @@ def store(store_url: str) -> Iterator[Store]:
     """An empty store on each database."""
     with Store.open(store_url) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def radcure_file() -> Path:
+    """The public RADCURE training table, which is not part of the product."""
+    folder = Path(os.environ.get("GEMINA_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    path = folder / "radcure_training.csv"
+    if not path.is_file():
+        pytest.skip(f"the RADCURE table is not at {path}; GEMINA_SHARED_DATA may name its folder")
+    return path

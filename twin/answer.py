@@ -11,7 +11,7 @@ from twin.curve import DifferenceCurve, Estimate, RiskCurve
 from twin.interval import difference_interval, probability_interval, risk_interval
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Answer:
     """What a twin says about one patient under some plans."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -71,7 +72,7 @@ class Capability:
         """Names of the outcomes that can be predicted."""
         return tuple(ability.name for ability in self.about(Subject.OUTCOME) if ability.offered)
 
-    @property
+    @cached_property
     def held(self) -> dict[str, int]:
         """Decisions that cannot be compared and the value each is held at."""
         return {ability.name: ability.held for ability in self.about(Subject.DECISION) if not ability.offered}

@@ -42,7 +42,7 @@ class Estimate:
     upper: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RiskCurve:
     """Risk of one outcome by month, with a pointwise interval.
 
@@ -83,7 +83,7 @@ class RiskCurve:
         return Estimate(value, lower, upper)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DifferenceCurve:
     """Risk under one plan less the risk under another, by month, with the interval of paired refits."""
 

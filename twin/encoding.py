@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 import numpy as np
+import pandas as pd
 
 from data.schema import UNKNOWN, Role
 from twin.arrays import Floats, Texts
@@ -200,5 +201,5 @@ def _texts(known: Known, source: str) -> Texts:
     """(patients,) the level of a category as text objects, `NOT_RECORDED` where missing or unknown."""
     if source not in known.frame:
         return np.full(known.size, NOT_RECORDED, dtype=object)
-    values = known.frame[source]
-    return np.where(values.isna() | (values == UNKNOWN), NOT_RECORDED, values.astype(object)).astype(object)
+    values = known.frame[source].to_numpy(dtype=object)
+    return np.where(pd.isna(values) | (values == UNKNOWN), NOT_RECORDED, values).astype(object)

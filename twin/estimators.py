@@ -103,7 +103,7 @@ def lifelines_cox(cut: Episodes, precision: Floats) -> Floats:
         # It warns of rare levels; the penalty makes their estimates finite, and the check below the result certain.
         warnings.simplefilter("ignore", ConvergenceWarning)
         fitter.fit(table, "stop", "event", entry_col="start", initial_point=start * spread)
-    fitted = fitter.params_.to_numpy(dtype=float)
+    fitted = np.asarray(fitter.params_, dtype=float)
     if np.abs(fitted - start).max() > AGREEMENT:
         raise ArithmeticError(f"two Cox solvers differ by {np.abs(fitted - start).max():.2g}")
     return fitted

@@ -25,7 +25,7 @@ FIRST_DAY_MONTHS: Final = 0.5 / DAYS_PER_MONTH
 """Where an event on the day of time zero is put: at noon, so that the patient was at risk of it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FollowUp:
     """Until when each of n patients was followed for an outcome, and what ended it."""
 

@@ -13,7 +13,7 @@ MAX_ITERATIONS: Final = 50
 MAX_HALVINGS: Final = 30
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Episodes:
     """Stretches of follow-up in which a patient's inputs do not change.
 
@@ -40,7 +40,7 @@ class Episodes:
         return Episodes(self.inputs[rows], self.start[rows], self.stop[rows], self.event[rows], self.patient[rows])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Ties:
     """The distinct event times of a set of episodes, and the rows at risk at each, as positions in sorted arrays."""
 
@@ -76,7 +76,7 @@ def _ties(episodes: Episodes) -> _Ties:
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CoxLikelihood:
     """Efron's partial likelihood with delayed entry and weights.
 
@@ -188,7 +188,7 @@ def fit_ridge_cox(
         value, gradient, information = likelihood.derivatives(coefficients)
         value -= 0.5 * float(precision @ coefficients**2)
         gradient -= precision * coefficients
-        step = np.linalg.solve(information + np.diag(precision), gradient)
+        step = np.asarray(np.linalg.solve(information + np.diag(precision), gradient), dtype=np.float64)
         if gradient @ step / 2 < tolerance:
             return np.asarray(coefficients + step)
         coefficients = _improve(likelihood, precision, coefficients, step, value)

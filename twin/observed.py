@@ -16,7 +16,7 @@ from twin.curve import Estimate, RiskCurve
 from twin.followup import CENSORED, EVENT, FollowUp, follow_up
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ObservedRisk:
     """Kaplan-Meier (or, with a competing event, Aalen-Johansen) risk of a group of patients."""
 
@@ -93,7 +93,7 @@ def observed_share(frame: pd.DataFrame, spec: Specification, outcome: str, level
     return ObservedShare(share, values.size, int(values.sum()), f"{100 * level:g}% Wilson")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _LifeTable:
     """One entry a distinct time at which something ends a follow-up by an event."""
 

@@ -14,7 +14,7 @@ CELLS_AT_ONCE: Final = 1_000_000
 """Risks computed together: about 8 MB an intermediate array, which stays near the processor."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class HazardModel:
     """A proportional hazard with decisions that act from their month on; row 0 is the fit, the others are refits."""
 
@@ -34,7 +34,7 @@ class HazardModel:
     """Ridge penalty as the standard deviation of a normal prior on the log hazard ratios of the inputs"""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BinaryModel:
     """A logistic model; row 0 is the fit, the others are refits."""
 
@@ -54,16 +54,6 @@ class BinaryModel:
         """(1 + refits, n, plans) probabilities for inputs (n, p) under plans (plans, d)."""
         linear = self.intercepts[:, None] + self.coefficients @ inputs.T
         return np.asarray(expit(linear[:, :, None] + (self.effects @ digits.T)[:, None, :]))
-
-
-@dataclass(frozen=True)
-class Exposure:
-    """Baseline hazard increments of each plan between the months of a query, decisions in effect included."""
-
-    increments: Floats
-    """(1 + refits, plans, cells)"""
-    read: Floats
-    """(months,) position on the grid of cells at which each month asked for is read"""
 
 
 def risks(
@@ -87,7 +77,7 @@ def risks(
         inputs: (n, p)
         digits: (plans, d) 0 or 1
         effect_months: (plans, d) month from which each decision acts
-        months: (m,) ascending, within the grid
+        months: (m,) within the grid
         alive_until: Risks are 0 up to this month.
 
     Returns:
@@ -111,7 +101,7 @@ def risks(
 def _edges(grid: Floats, effect_months: Floats, months: Floats, alive_until: float) -> Floats:
     """Ends of the cells: the model's grid from `alive_until` on, cut where a decision acts and where a risk is read."""
     origin = max(float(grid[0]), alive_until)
-    last = max(origin, float(months[-1])) if len(months) else origin
+    last = float(np.max(months, initial=origin))
     cuts = np.concatenate([grid, effect_months.ravel(), months, [origin]])
     return np.unique(cuts[(cuts >= origin) & (cuts <= last)])
 

@@ -7,7 +7,6 @@ from typing import Final
 
 import numpy as np
 from scipy.special import expit
-from sklearn.model_selection import StratifiedKFold
 
 from twin.arrays import Flags, Floats, Integers
 from twin.hazard import CoxLikelihood, Episodes, fit_ridge_cox
@@ -43,6 +42,8 @@ def best_prior_sd(events: Integers, held_out: HeldOut, seed: int) -> float:
     """
     if min(np.bincount(events, minlength=2)) < FOLDS:
         return PRIOR_SDS[len(PRIOR_SDS) // 2]
+    from sklearn.model_selection import StratifiedKFold  # a second of import that serving a fitted twin does without
+
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(np.zeros(len(events)), events)
     tests = [test for _, test in folds]
     return max(PRIOR_SDS, key=lambda prior_sd: _score(prior_sd, tests, len(events), held_out))

@@ -18,7 +18,7 @@ from twin.record import decision_matrix, states_seen
 from twin.timeline import agrees, all_plans, locate, plan_digits, plan_text
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Group:
     """Patients who stand at the same place: the same models answer for them, from one month on, for the same plans."""
 

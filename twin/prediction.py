@@ -33,7 +33,7 @@ Draws = Mapping[str, Floats]
 """By outcome: (1 + refits, n, plans, months), with one month for a binary outcome; row 0 is the fit."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FittedTwin:
     """Models fitted on one cohort; knows what it can answer and for whom."""
 

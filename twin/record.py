@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -95,8 +96,7 @@ class PatientRecord:
 
     def to_frame(self) -> pd.DataFrame:
         """The record as a typed frame of one row: the identifier, which may be missing, and the recorded columns."""
-        cells = {self.spec.key: None, **self.values}
-        return typed_frame(pd.DataFrame({name: [value] for name, value in cells.items()}), self.spec)
+        return self._frame.copy()
 
     def with_value(self, column: str, value: Value | None) -> PatientRecord:
         """The record with `column` set to `value`, or made unknown by ``None``.
@@ -129,7 +129,7 @@ class PatientRecord:
 
         A decision that is open although something later is recorded belongs to the past: it is not recorded, not open.
         """
-        index = int(self._position().next_decision[0])
+        index = int(self._position.next_decision[0])
         return self.spec.decisions[index] if index < len(self.spec.decisions) else None
 
     @property
@@ -138,10 +138,15 @@ class PatientRecord:
         upcoming = self.next_decision
         return self.spec.moments[-1] if upcoming is None else upcoming.moment
 
+    @cached_property
+    def _frame(self) -> pd.DataFrame:
+        cells = {self.spec.key: None, **self.values}
+        return typed_frame(pd.DataFrame({name: [value] for name, value in cells.items()}), self.spec)
+
+    @cached_property
     def _position(self) -> Position:
-        frame = self.to_frame()
-        decisions = decision_matrix(self.spec, frame)
-        return locate(self.spec, decisions, decisions, states_seen(self.spec, frame))
+        decisions = decision_matrix(self.spec, self._frame)
+        return locate(self.spec, decisions, decisions, states_seen(self.spec, self._frame))
 
 
 def decision_matrix(spec: Specification, frame: pd.DataFrame) -> Floats:
@@ -158,6 +163,6 @@ def states_seen(spec: Specification, frame: pd.DataFrame) -> dict[str, Flags]:
     seen = {landmark.moment: np.zeros(len(frame), dtype=bool) for landmark in spec.landmarks}
     for column in spec.having(Role.STATE):
         if column.name in frame and column.available_from in seen:
-            values = frame[column.name]
-            seen[column.available_from] |= (values.notna() & (values != UNKNOWN)).to_numpy(dtype=bool)
+            values = frame[column.name].to_numpy(dtype=object)
+            seen[column.available_from] |= ~pd.isna(values) & (values != UNKNOWN)
     return seen

@@ -17,7 +17,7 @@ from twin.state import Known
 from twin.timeline import effect_months, question_moment
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sample:
     """A cohort of n patients as the fits see it."""
 
@@ -69,7 +69,7 @@ class Sample:
         return Cut(self, landmarks_reached, month, rows, encoding, encoding.encode(known))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cut:
     """The patients of a sample who are followed beyond a landmark, and what is known of them there."""
 

@@ -11,7 +11,7 @@ from twin.outcome import BinaryModel, HazardModel
 from twin.support import SupportModel
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OutcomeHazards:
     """The hazard of an outcome and of what forestalls it."""
 
@@ -19,7 +19,7 @@ class OutcomeHazards:
     rival: HazardModel | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Stage:
     """The models that answer for patients who have that many landmarks behind them."""
 

@@ -15,7 +15,7 @@ class NotYetKnown(GeminaError):
     """A model was offered a value from after the moment it answers at."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Known:
     """What is known about patients strictly before `moment`.
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, Final
 
 import numpy as np
-from sklearn.metrics import pairwise_distances_chunked
+from scipy.spatial.distance import cdist
 
 from twin.arrays import AS_THEY_ARE, Floats
 
@@ -22,6 +22,8 @@ TOO_FEW_ALIKE: Final = 3
 FAR_SHARE: Final = 0.95
 """Beyond this share of the cohort's own distances a patient is unusual, beyond the next one unlike it."""
 TOO_FAR_SHARE: Final = 0.99
+CELLS_AT_ONCE: Final = 4_000_000
+"""Distances held in memory together, 32 MB."""
 
 
 class SupportLevel(StrEnum):
@@ -52,7 +54,7 @@ class Support:
         return f"{text[:1].upper()}{text[1:]}."
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SupportModel:
     """The cohort as the models see it at one moment: encoded values without identifiers, and plans as digits."""
 
@@ -71,7 +73,7 @@ class SupportModel:
         if len(inputs) < 2:
             return cls(inputs, decisions, np.zeros(len(inputs)))
         near = min(NEIGHBOURS, len(inputs) - 1)
-        own = [_mean_of_nearest(block, near + 1, skip=1) for block in pairwise_distances_chunked(inputs)]
+        own = [_mean_of_nearest(block, near + 1, skip=1) for block in _distances(inputs, inputs)]
         return cls(inputs, decisions, np.sort(np.concatenate(own)))
 
     def judge(self, inputs: Floats, digits: Floats, outside: Sequence[tuple[str, ...]]) -> list[list[Support]]:
@@ -86,13 +88,19 @@ class SupportModel:
         alike = max(1, round(ALIKE_SHARE * cohort))
         had_plan = (self.decisions[:, None, :] == digits[None, :, :]).all(axis=2)
         with_plan, farther = [], []
-        for block in pairwise_distances_chunked(inputs, self.inputs):
+        for block in _distances(inputs, self.inputs):
             nearest = np.argpartition(block, alike - 1, axis=1)[:, :alike]
             with_plan.append(had_plan[nearest].sum(axis=1))
             distance = _mean_of_nearest(block, min(NEIGHBOURS, cohort))
             farther.append(np.searchsorted(self.own_distances, distance) / cohort)
         rows = zip(np.concatenate(with_plan), np.concatenate(farther), outside, strict=True)
         return [[_support(alike, int(count), float(far), said) for count in counts] for counts, far, said in rows]
+
+
+def _distances(inputs: Floats, cohort: Floats) -> Iterator[Floats]:
+    """Euclidean distances (block, n), a block of patients at a time."""
+    for block in np.array_split(inputs, max(1, len(inputs) * len(cohort) // CELLS_AT_ONCE)):
+        yield np.asarray(cdist(block, cohort))
 
 
 def _mean_of_nearest(distances: Floats, near: int, skip: int = 0) -> Floats:

@@ -74,7 +74,7 @@ def question_moment(spec: Specification, landmarks_reached: int) -> str:
     return later[0] if later else spec.moments[max(rank, 0) + 1]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Position:
     """Where each of n patients stands, judged by what is recorded about them."""
 

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
+from data.checks.identifiers import Pseudonymiser
 from data.errors import Refused
 from data.export import cohort_csv
-from data.identifiers import Pseudonymiser
 from data.importing import COMMAND_LINE_LIMITS, Checked, ImportReport, Limits, check_source
 from data.mapping import Mapping
-from data.schema import Specification, load_specification
+from data.schema import Specification
 from data.settings import Settings
 from data.store import ModelSummary, Store
-from data.synthetic import generate
 from twin import registry
-from twin.fitting import FitSettings, Progress, fit_twin
 from twin.prediction import FittedTwin
 
 DEMONSTRATION: Final = "demonstration"
@@ -26,6 +25,9 @@ DEMONSTRATION: Final = "demonstration"
 
 DEMONSTRATION_PATIENTS: Final = 536
 """As many as the reference cohort (section 1 of the synthetic cohort's page in docs/)."""
+
+Progress = Callable[[float, str], None]
+"""Told the fraction done, 0 to 1, and what is being done."""
 
 _preparing = threading.Lock()
 
@@ -109,6 +111,8 @@ class Workspace:
             NotFound: there is no such cohort.
             Refused: the cohort cannot teach a single outcome.
         """
+        from twin.fitting import FitSettings, fit_twin  # imported here: a page that only reads need not wait for it
+
         cohort = self.store.load(name)
         twin = fit_twin(cohort, FitSettings(seed=seed), progress)
         number = self.store.next_model_number(name)
@@ -143,6 +147,8 @@ class Workspace:
 
     def prepare_demonstration(self, progress: Progress | None = None) -> bool:
         """Create the demonstration cohort and its twin where they are missing; whether anything was missing."""
+        from data.synthetic import generate  # imported here: needed once in the life of an installation
+
         with _preparing:
             missing_cohort = DEMONSTRATION not in {cohort.name for cohort in self.store.cohorts()}
             if missing_cohort:
@@ -164,8 +170,3 @@ class Workspace:
 def open_workspace(settings: Settings | None = None) -> Workspace:
     """The workspace of this installation (environment variables decide where it lies)."""
     return Workspace(settings or Settings.from_environment())
-
-
-def specification(name: str | None) -> Specification:
-    """The specification named, or the default one."""
-    return load_specification(name) if name else load_specification()

@@ -123,7 +123,7 @@ def _advance(s: _Occupancy, r: _Rates, h: float) -> _Occupancy:
     )
 
 
-_SMALLEST_GAP = 1e-5
+_SMALLEST_GAP = 1e-7
 """Rates of leaving, times duration, that are closer are set apart by it; the error is of that relative order."""
 
 

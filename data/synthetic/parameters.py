@@ -3,8 +3,7 @@
 Sources by short name: cohort, the published description of the 536-patient reference cohort (marginals by treatment
 sequence); fitted, chosen so that the simulated cohort reproduces the figures of that description (see the report);
 range, inside what the sources listed in `docs/synthetic.md` leave plausible; assumed, no published figure was found; or
-the study that gives the number. Hazard and odds ratios are written as
-ratios and logged where they are used.
+the study that gives the number. Hazard and odds ratios are written as ratios and logged where they are used.
 """
 
 from __future__ import annotations
@@ -112,12 +111,12 @@ class InductionHabit:
     """Log-odds that induction is given."""
 
     intercept: float = -2.01  # cohort: 36.2 %
-    t_stage: tuple[float, ...] = (0.0, 0.27, 0.57, 0.89)  # cohort: .24 .33 .41 .52
-    n_stage: tuple[float, ...] = (-4.0, 0.0, 0.96, 2.62)  # cohort: .00 .20 .52 .76
-    level_4: float = 2.97  # cohort: .85 with level 4 involved
-    contralateral_2a: float = 1.31  # cohort: .67
+    t_stage: tuple[float, ...] = (0.0, 0.29, 0.57, 0.92)  # cohort: .24 .33 .41 .52
+    n_stage: tuple[float, ...] = (-4.0, 0.0, 0.96, 2.7)  # cohort: .00 .20 .52 .76
+    level_4: float = 2.99  # cohort: .85 with level 4 involved
+    contralateral_2a: float = 1.29  # cohort: .67
     retropharyngeal: float = 1.05  # cohort: .56
-    hpv_negative: float = 0.64  # cohort: .51 (positive .32, unknown .39)
+    hpv_negative: float = 0.65  # cohort: .51 (positive .32, unknown .39)
     per_year: float = -0.08  # fitted: HPV unknown .39, unknown being commoner early
     per_decade_of_age: float = -0.3  # cohort: mean age 58.1 with, 59.4 without
     per_ecog: float = -0.5  # fitted: crude survival alike with and without induction
@@ -129,23 +128,23 @@ class InductionHabit:
 class ConcurrentHabit:
     """Log-odds that systemic therapy accompanies radiotherapy, and which agent is chosen."""
 
-    intercept: float = -0.095  # cohort: 76.5 %
-    t_stage: tuple[float, ...] = (0.0, 1.44, 3.03, 4.88)  # cohort: .49 .75 .91 .98
-    n_stage: tuple[float, ...] = (0.0, 0.0, 0.72, 0.9)  # cohort: .75 .71 .81 .88
-    after_induction: float = -1.96  # cohort: 70 % after induction, 80 % without
+    intercept: float = -0.11  # cohort: 76.5 %
+    t_stage: tuple[float, ...] = (0.0, 1.46, 3.04, 4.92)  # cohort: .49 .75 .91 .98
+    n_stage: tuple[float, ...] = (0.0, 0.0, 0.71, 0.9)  # cohort: .75 .71 .81 .88
+    after_induction: float = -1.98  # cohort: 70 % after induction, 80 % without
     induction_per_year: float = 0.30  # cohort: IC+RT patients 56 % HPV-unknown, that is, early years
     complete_primary_response: float = -0.6  # cohort: IC primary response and de-escalation
-    hpv_negative: float = 0.9  # cohort: .88 (positive .74, unknown .78)
-    level_4: float = 2.56  # cohort: .89
-    contralateral_2a: float = 0.73  # cohort: .84
+    hpv_negative: float = 0.93  # cohort: .88 (positive .74, unknown .78)
+    level_4: float = 2.53  # cohort: .89
+    contralateral_2a: float = 0.72  # cohort: .84
     per_decade_of_age: float = -0.30  # cohort: mean age 61.3 with radiotherapy alone
     frailty: float = 0.25  # fitted: crude outcomes by decision
     cetuximab: float = -0.64  # cohort: 37.2 % without induction; log-odds against platinum
-    cetuximab_after_induction: float = -1.02  # cohort: 19.9 %
+    cetuximab_after_induction: float = -1.01  # cohort: 19.9 %
     cetuximab_per_decade: float = 0.45  # assumed: older patients are spared cisplatin
     cetuximab_per_ecog: float = 0.4  # assumed
     cetuximab_after_neurotoxicity: float = 0.9  # assumed: neuropathy and hearing loss forbid cisplatin
-    other: float = -1.99  # cohort: 7.7 % without induction
+    other: float = -2.0  # cohort: 7.7 % without induction
     other_after_induction: float = -1.4  # cohort: 2.2 %
 
 
@@ -153,30 +152,28 @@ class ConcurrentHabit:
 class NeckHabit:
     """Log-odds of a planned neck dissection, and neck dissection after failure."""
 
-    by_nodal_response: tuple[float, ...] = (-3.66, -1.12, -0.96, -0.6)  # cohort: CR .07, PR .34, SD .40 (with salvage)
-    level_4: float = 1.55  # cohort: .41
+    by_nodal_response: tuple[float, ...] = (-3.71, -1.13, -0.92, -0.6)  # cohort: CR .07, PR .34, SD .40 (with salvage)
+    level_4: float = 1.59  # cohort: .41
     n_stage: tuple[float, ...] = (1.0, 0.0, 0.0, -0.5)  # cohort: .15 .19 .23 .18
-    primary_partial: float = 0.66  # cohort: .31
+    primary_partial: float = 0.67  # cohort: .31
     current_smoker: float = 0.25  # cohort: current smokers 35 % of CC+ND
     frailty: float = 0.05  # fitted: crude outcomes by decision
-    salvage: float = 0.45  # cohort: 43 % of locoregional failures had neck dissection, against 18 % of the others
-    salvage_delay: float = (
-        6.0  # assumed: months from failure; whoever dies or has distant failure before is not operated
-    )
+    salvage: float = 0.4  # cohort: 43 % of locoregional failures had neck dissection, against 18 % of the others
+    salvage_delay: float = 6.0  # assumed: months from failure; whoever dies before is not operated
 
 
 @dataclass(frozen=True, slots=True)
 class InductionStates:
     """What is seen after induction. Responses: proportional odds, best first."""
 
-    primary_cutpoints: tuple[float, ...] = (-0.58, 2.43, 5.3)  # cohort: CR 43.3, PR 45.9, SD 5.2 %; PD tiny
-    nodal_cutpoints: tuple[float, ...] = (-2.78, 2.5, 5.3)  # cohort: CR 8.2, PR 80.9, SD 5.2 %
+    primary_cutpoints: tuple[float, ...] = (-0.59, 2.5, 5.3)  # cohort: CR 43.3, PR 45.9, SD 5.2 %; PD tiny
+    nodal_cutpoints: tuple[float, ...] = (-2.78, 2.48, 5.3)  # cohort: CR 8.2, PR 80.9, SD 5.2 %
     hpv_positive: float = 0.5  # ECOG 1308: 70 % complete primary responses in HPV-positive; damped to the cohort
     t_stage: tuple[float, ...] = (0.4, 0.1, -0.1, -0.4)  # assumed: bulk responds less often completely
     bulky_nodes: float = -0.8  # assumed
     frailty: float = -0.35  # assumed: a marker of resistant disease
     unrecorded: float = 0.056  # cohort: primary 5.6 %, nodal 5.7 %
-    toxicity: tuple[float, ...] = (0.14, 0.099, 0.16, 0.13, 0.1)  # cohort: derm, neuro, GI, heme, other
+    toxicity: tuple[float, ...] = (0.14, 0.1, 0.16, 0.12, 0.1)  # cohort: derm, neuro, GI, heme, other
     toxicity_frailty: float = 0.5  # fitted: frailty raises toxicity
     toxicity_per_decade: float = 0.15  # assumed
     dose_change: tuple[float, ...] = (0.72, 0.085, 0.040, 0.045, 0.025, 0.085)  # cohort, without dose-limiting toxicity
@@ -187,19 +184,19 @@ class InductionStates:
 class RadiotherapyStates:
     """What is prescribed and what is seen after radiotherapy. Responses: proportional odds, best first."""
 
-    primary_cutpoints: tuple[float, ...] = (1.15, 5.2, 7.0)  # cohort: CR 84.1, PR 14.0, SD 0.4 %
+    primary_cutpoints: tuple[float, ...] = (1.17, 5.2, 7.0)  # cohort: CR 84.1, PR 14.0, SD 0.4 %
     primary_t_stage: tuple[float, ...] = (0.7, 0.2, -0.2, -0.5)  # cohort: CR .91 with radiotherapy alone, mostly T1-2
     primary_after_induction: tuple[float, ...] = (1.1, 0.3, -0.9, -1.7)  # assumed: by response to induction
-    nodal_cutpoints: tuple[float, ...] = (-0.56, 3.37, 5.3)  # cohort: CR 46.3, PR 47.9, SD 1.9 %
+    nodal_cutpoints: tuple[float, ...] = (-0.57, 3.39, 5.3)  # cohort: CR 46.3, PR 47.9, SD 1.9 %
     nodal_n_stage: tuple[float, ...] = (0.0, 0.15, -0.05, -0.5)  # cohort: responses by sequence
     nodal_after_induction: tuple[float, ...] = (1.2, 0.1, -1.2, -2.0)  # assumed: by response to induction
     hpv_positive: float = 0.25  # assumed
     concurrent: float = 0.25  # assumed: chemotherapy sensitises
     frailty: float = -0.3  # assumed
     unrecorded: float = 0.015  # cohort: 1.5 % of primaries; of necks 3.9 %, the share of N0
-    toxicity_platinum: tuple[float, ...] = (0.013, 0.051, 0.073, 0.067, 0.046)  # cohort: derm 3.4, neuro 4.9, GI 6.8,
-    toxicity_cetuximab: tuple[float, ...] = (0.065, 0.02, 0.029, 0.018, 0.044)  # heme 5.9, other 5.4 % of the 410;
-    toxicity_other: tuple[float, ...] = (0.017, 0.042, 0.06, 0.051, 0.046)  # by agent assumed
+    toxicity_platinum: tuple[float, ...] = (0.013, 0.051, 0.074, 0.067, 0.047)  # cohort: derm 3.4, neuro 4.9, GI 6.8,
+    toxicity_cetuximab: tuple[float, ...] = (0.063, 0.02, 0.03, 0.018, 0.045)  # heme 5.9, other 5.4 % of the 410;
+    toxicity_other: tuple[float, ...] = (0.017, 0.042, 0.061, 0.051, 0.047)  # by agent assumed
     toxicity_frailty: float = 0.6  # fitted: frailty raises toxicity
     schedules: tuple[tuple[float, int], ...] = ((66.0, 30), (70.0, 33), (70.0, 35), (72.0, 40))  # practice in 2005-2013
     schedule_alone: tuple[float, ...] = (0.80, 0.15, 0.05, 0.0)  # cohort: mean dose 66.9 Gy with radiotherapy alone
@@ -255,13 +252,13 @@ class Course:
     early_per_year_of_age: float = 1.03  # assumed
     early_frailty: float = 1.5  # assumed
     breaks: tuple[float, ...] = (12.0, 24.0, 48.0)  # months at which the hazards below change, from month 6 on
-    death: tuple[float, ...] = (0.00045, 0.00045, 0.00053, 0.0012)  # fitted: 85.3 % alive at 48 months, 129 deaths
-    locoregional: tuple[float, ...] = (0.0085, 0.0049, 0.0017, 0.00071)  # fitted: 76 failures, median at about a year
+    death: tuple[float, ...] = (0.00046, 0.00046, 0.00054, 0.0012)  # fitted: 85.3 % alive at 48 months, 129 deaths
+    locoregional: tuple[float, ...] = (0.0084, 0.0048, 0.0017, 0.0007)  # fitted: 76 failures, median at about a year
     distant: tuple[float, ...] = (
         0.0023,
         0.002,
-        0.00094,
-        0.00034,
+        0.00092,
+        0.00033,
     )  # fitted: 57 failures; Larsen 2016 median 8.5-13 months
     death_prognosis: Prognosis = field(
         default=Prognosis(
@@ -332,12 +329,12 @@ class LateToxicity:
     """Odds ratios of aspiration, and of a feeding tube given aspiration; among those alive at month 6."""
 
     aspiration_intercept: float = -3.26  # cohort: 18.3 %
-    tube_intercept: float = -3.13  # cohort: 18.3 %
+    tube_intercept: float = -3.12  # cohort: 18.3 %
     tube_share: float = 0.6  # assumed: share of every log odds ratio that acts on the tube beside aspiration
-    tube_given_aspiration: float = 9.61  # Wentzel 2021: 26 % have either, so 10.6 % have both
-    platinum: float = 3.16  # range
-    cetuximab: float = 2.24  # Setton 2015: less than cytotoxic agents; size assumed
-    other_agent: float = 2.7  # assumed
+    tube_given_aspiration: float = 9.79  # Wentzel 2021: 26 % have either, so 10.6 % have both
+    platinum: float = 3.12  # range
+    cetuximab: float = 2.21  # Setton 2015: less than cytotoxic agents; size assumed
+    other_agent: float = 2.67  # assumed
     induction: float = 1.25  # range 1.5
     dissection_aspiration: float = 1.5  # assumed; SMARTER nomogram ranks it
     dissection_tube: float = 1.15  # assumed

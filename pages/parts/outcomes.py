@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final, Literal
 
 import numpy as np
 import streamlit as st
@@ -20,7 +21,7 @@ from twin.observed import observed_risk
 from twin.prediction import FittedTwin
 from twin.support import Support, SupportLevel
 
-SUPPORT_LOOKS = {
+SUPPORT_LOOKS: Final[dict[SupportLevel, tuple[Literal["green", "orange", "red"], str]]] = {
     SupportLevel.SUPPORTED: ("green", ":material/check_circle:"),
     SupportLevel.THIN: ("orange", ":material/warning:"),
     SupportLevel.UNSUPPORTED: ("red", ":material/block:"),
@@ -76,7 +77,9 @@ def _supports(answers: list[PlanAnswer]) -> None:
 
 
 def _curves(twin: FittedTwin, cohort: Cohort, question: Question, answers: list[PlanAnswer]) -> None:
-    panels = [_panel(cohort, outcome, question, answers) for outcome in _timed(twin)]
+    given = plans_given(twin, cohort)
+    groups = [replace(cohort, frame=cohort.frame[given == each.plan]) for each in answers]
+    panels = [_panel(outcome, question.horizon_months, answers, groups) for outcome in _timed(twin)]
     if not panels:
         return
     axis = 100 if question.full_axis else charts.zoomed_axis_percent(panels)
@@ -99,9 +102,9 @@ def _offered(twin: FittedTwin, answers: list[PlanAnswer]) -> list[Outcome]:
     return [outcome for outcome in twin.spec.outcomes if outcome.name in said]
 
 
-def _panel(cohort: Cohort, outcome: Outcome, question: Question, answers: list[PlanAnswer]) -> RiskPanel:
+def _panel(outcome: Outcome, horizon_months: int, answers: list[PlanAnswer], groups: list[Cohort]) -> RiskPanel:
     bands = [_band(each.curves[outcome.name]) for each in answers]
-    observed = [_observed(cohort, outcome, each.plan, question.horizon_months) for each in answers]
+    observed = [_observed(group, outcome, horizon_months) for group in groups]
     return RiskPanel(
         title=outcome.label,
         plan_a=bands[0],
@@ -115,15 +118,12 @@ def _band(curve: RiskCurve) -> Band:
     return Band(curve.months, curve.risk, curve.lower, curve.upper)
 
 
-def _observed(cohort: Cohort, outcome: Outcome, plan: str, horizon_months: int) -> Steps | None:
-    """What happened to the cohort's patients who had the plan; ``None`` where nobody had it."""
-    given = cohort.frame[plans_given(cohort) == plan]
-    if given.empty or not given[outcome.event].notna().any():
+def _observed(group: Cohort, outcome: Outcome, horizon_months: int) -> Steps | None:
+    """What happened to the cohort's patients who had a plan; ``None`` where nobody had it."""
+    if not group.records(outcome.event):
         return None
-    months = np.arange(0.0, horizon_months + 1.0)
-    seen = observed_risk(given, cohort.spec, outcome.name, months)
-    at_risk = seen.at_risk[charts.at_risk_months(horizon_months)]
-    return Steps(seen.curve.months, seen.curve.risk, at_risk, seen.patients)
+    seen = observed_risk(group.frame, group.spec, outcome.name, np.arange(0.0, horizon_months + 1.0))
+    return Steps(seen.curve.months, seen.curve.risk, seen.at_risk[charts.at_risk_months(horizon_months)], seen.patients)
 
 
 def _numbers(twin: FittedTwin, question: Question, answers: list[PlanAnswer]) -> None:
@@ -137,7 +137,9 @@ def _numbers(twin: FittedTwin, question: Question, answers: list[PlanAnswer]) ->
         column.markdown("  \n".join(lines))
     note(
         f"Risks by month {question.horizon_months} (outcomes that name a month: at that month), "
-        f"in brackets the {twin.origin.interval_label} interval. Benefit and harm stand apart: they are not summed."
+        f"in brackets the {twin.origin.interval_label} interval. Benefit and harm stand apart: they are not summed. "
+        "Plans differ as they did in this cohort, adjusted for what it records; who had which was not left to chance, "
+        "so a difference is no proof of effect."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 
 import streamlit as st
@@ -27,4 +28,6 @@ def _prepare() -> None:
     bar = st.progress(0.0, text="Preparing the demonstration: a synthetic cohort and its twin. This happens once.")
     workspace().prepare_demonstration(shown_on(bar, "Preparing the demonstration"))
     bar.empty()
+    gc.collect()
+    gc.freeze()  # what is loaded by now stays: later collections need not look at it
     _done().set()

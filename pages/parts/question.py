@@ -47,9 +47,9 @@ def known_at(record: PatientRecord, landmarks_reached: int) -> PatientRecord:
     return PatientRecord(spec, {name: value for name, value in record.values.items() if name in names})
 
 
-def plans_given(cohort: Cohort) -> pd.Series:
-    """The plan of each patient of a cohort, open where a decision is not recorded."""
-    digits = decision_matrix(cohort.spec, cohort.frame)
+def plans_given(twin: FittedTwin, cohort: Cohort) -> pd.Series:
+    """The plan of each patient of a cohort, open where a decision is not recorded and not held."""
+    digits = twin.capability.with_held(cohort.spec, decision_matrix(cohort.spec, cohort.frame))
     return pd.Series([plan_text(row) for row in digits], index=cohort.frame.index, dtype=object)
 
 
@@ -64,7 +64,7 @@ def ask(session: Session, twin: FittedTwin, beside: DeltaGenerator, above: Delta
         full_axis = st.toggle("Risk axis 0-100 %", key="full-axis", persist_state="session")
     with above:
         plan_a, plan_b = _plans(
-            fixed, twin.plans_for(fixed), complete.plan_so_far, plans_given(session.cohort).value_counts()
+            fixed, twin.plans_for(fixed), complete.plan_so_far, plans_given(twin, session.cohort).value_counts()
         )
     return Question(fixed, plan_a, plan_b, horizon, full_axis)
 

@@ -87,7 +87,7 @@ class Session:
         cohort = self.cohort
         identifiers = cohort.frame[cohort.spec.key]
         wanted = self.patient_id if self.patient_id in set(identifiers) else identifiers.iloc[0]
-        return PatientRecord.from_row(cohort.spec, cohort.frame[identifiers == wanted].iloc[0])
+        return PatientRecord.from_row(cohort.spec, cohort.frame[identifiers == wanted].iloc[0].to_dict())
 
 
 def current() -> Session:

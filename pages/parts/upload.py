@@ -7,16 +7,19 @@ from dataclasses import dataclass, replace
 import streamlit as st
 
 from data.export import template_csv
+from data.findings import Severity
 from data.importing import PAGE_LIMITS, Checked
 from data.mapping import Mapping, load_mapping
 from data.schema import load_specification
 from data.suggestion import suggest_mapping_for_source
 from pages.parts.session import Session
-from pages.parts.words import plain
+from pages.parts.words import counted, plain
 from twin.workspace import ImportRequest
 
 UPLOAD_KEY = "cohort-file"
 MAPPING_KEY = "mapping-text"
+FINDINGS_IN_WORDS = 3
+"""The worst findings stand above the table in words."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +44,9 @@ def bring_a_cohort(session: Session) -> None:
         return
     upload = Upload(uploaded.name, uploaded.getvalue())
     mapping = _mapping(upload)
-    request = ImportRequest(
-        cohort="", file_name=upload.name, spec=load_specification(mapping.spec) if mapping else spec, mapping=mapping,
-        limits=PAGE_LIMITS,
-    )  # fmt: skip
+    if mapping and mapping.spec:
+        spec = load_specification(mapping.spec)
+    request = ImportRequest(cohort="", file_name=upload.name, spec=spec, mapping=mapping, limits=PAGE_LIMITS)
     left, right = st.columns(2)
     skip = left.checkbox("Leave rows with errors out", help="They are listed; all others are imported.")
     hashed = right.checkbox("Pseudonymise", help="Identifiers become a keyed hash; identifying columns are dropped.")
@@ -57,7 +59,7 @@ def bring_a_cohort(session: Session) -> None:
 
 def _mapping(upload: Upload) -> Mapping | None:
     """The mapping as the reader left it: suggested, loaded or edited by hand."""
-    st.subheader("Mapping")
+    st.header("Mapping")
     if st.session_state.get("mapping-of") != upload.name:
         st.session_state["mapping-of"] = upload.name
         st.session_state[MAPPING_KEY] = _suggested(upload)
@@ -87,25 +89,29 @@ def _suggested(upload: Upload) -> str:
 
 def _findings(checked: Checked) -> None:
     report = checked.report
-    st.subheader("Findings")
-    st.markdown(f"{report.rows} rows read, **{report.kept} would be kept**. {sum(report.counts.values())} findings.")
+    st.header("Findings")
+    found = counted(sum(report.counts.values()), "finding")
+    st.markdown(f"{counted(report.rows, 'row')} read, **{report.kept} would be kept**. {found}.")
+    for finding in report.findings[:FINDINGS_IN_WORDS]:
+        icon = ":material/error:" if finding.severity is Severity.ERROR else ":material/info:"
+        st.markdown(f"{icon} {plain(str(finding))}")
     if report.findings:
         st.dataframe(
             [finding.as_dict() for finding in report.findings],
             hide_index=True,
             column_order=["severity", "row", "column", "got", "expected", "remedy", "target", "code"],
-            alt=f"{len(report.findings)} findings, worst first",
+            alt=f"{found}, worst first",
         )
     if checked.cohort is None:
         st.warning("Mend the file or the mapping, or leave the rows with errors out.", title="Not importable as it is")
 
 
 def _import(session: Session, upload: Upload, request: ImportRequest) -> None:
-    st.subheader("Import")
+    st.header("Import")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.text_input("Name of the cohort", width=260, help="Letters, digits, - _ and .")
         again = st.checkbox("Replace the cohort of that name")
-        wanted = st.button("Import", type="primary", disabled=not name, icon=":material/input:")
+        wanted = st.button("Import", disabled=not name, icon=":material/input:")
     if wanted:
         report = session.workspace.import_cohort(upload.content, replace(request, cohort=name, replace=again))
         st.success(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection
 from string import Formatter
 from typing import Final
 
@@ -47,13 +47,13 @@ def _spoken(column: Column, value: object) -> str:
     return f"{value:.0f}" if isinstance(value, float) else value_text(column, value)
 
 
-def unknown_covariates(record: PatientRecord, recorded: Mapping[str, bool]) -> list[str]:
+def unknown_covariates(record: PatientRecord, recorded: Collection[str]) -> list[str]:
     """Labels of what the cohort records before treatment and this patient lacks, in dictionary order."""
     columns = record.spec.available_before(record.spec.decisions[0].moment) if record.spec.decisions else ()
     return [
         column.label
         for column in columns
-        if column.role is Role.COVARIATE and recorded.get(column.name) and _is_unknown(record, column)
+        if column.role is Role.COVARIATE and column.name in recorded and _is_unknown(record, column)
     ]
 
 
@@ -76,6 +76,11 @@ def out_of_hundred(risk: float) -> str:
     """A probability as a natural frequency, e.g. ``15 of 100``."""
     count = round(100 * risk)
     return "fewer than 1 of 100" if count == 0 and risk > 0 else f"{count} of 100"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, e.g. ``1 finding`` and ``1,200 rows``."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def plan_name(spec: Specification, plan: str) -> str:

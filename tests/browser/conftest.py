@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = ROOT / "build" / "screenshots"
 CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-SECONDS_TO_FIRST_ADDRESS = 600
+MILLISECONDS_TO_WAIT = 30_000
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -76,6 +76,7 @@ def _address(server: subprocess.Popen[str], log: str) -> str:
 
 @pytest.fixture(scope="session")
 def browser(chromium: str) -> Iterator[Browser]:
+    expect.set_options(timeout=MILLISECONDS_TO_WAIT)
     with sync_playwright() as playwright:
         instance = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
         yield instance
@@ -87,7 +88,7 @@ def page(browser: Browser, dashboard: str, request: pytest.FixtureRequest) -> It
     """A fresh visitor at 1440 x 900; a screenshot is kept under build/screenshots."""
     context = browser.new_context(viewport={"width": 1440, "height": 900}, base_url=dashboard)
     visitor = context.new_page()
-    visitor.set_default_timeout(30_000)
+    visitor.set_default_timeout(MILLISECONDS_TO_WAIT)
     yield visitor
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     visitor.screenshot(path=SCREENSHOTS / f"{request.node.name}.png", full_page=True)

@@ -38,8 +38,8 @@ def test_wrong_usage_exits_64_with_one_line(words: list[str], home: Path, capsys
 
 def test_every_command_has_help(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     commands = [
-        "init", "synth", "template", "suggest-mapping", "check", "import", "export", "cohorts", "models", "delete", "fit",
-        "evaluate", "predict", "recommend", "explain", "similar", "report", "audit", "serve",
+        "init", "synth", "template", "suggest-mapping", "check", "import", "export", "cohorts", "models", "delete",
+        "fit", "evaluate", "predict", "recommend", "explain", "similar", "report", "audit", "serve",
     ]  # fmt: skip
     for command in commands:
         assert main([command, "--help"]) == 0, command
@@ -151,9 +151,8 @@ def test_from_an_empty_machine_to_predictions(home: Path, capsys: pytest.Capture
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["kept"] == 150
     assert main(["fit", "--cohort", "demo"]) == 0
     version = capsys.readouterr().out.strip()
-    patients.write_text(
-        "patient_id,age_years,sex,t_stage,n_stage,hpv_status,pack_years\n007,58,male,T3,N2,positive,12\n", encoding="utf-8"
-    )
+    known = "patient_id,age_years,sex,t_stage,n_stage,hpv_status,pack_years\n007,58,male,T3,N2,positive,12\n"
+    patients.write_text(known, encoding="utf-8")
 
     for out in ("risks.csv", "risks.parquet"):
         words = ["predict", "--model", version, "--patients", str(patients), "--plans", "all", "--out", str(home / out)]

@@ -12,7 +12,7 @@ import pytest
 
 from data.cohort import Cohort, typed_frame
 from data.schema import load_specification
-from data.store import Store
+from data.store.store import Store
 
 PATIENTS = 5_000
 

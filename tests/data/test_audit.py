@@ -12,9 +12,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from data.cohort import Cohort
-from data.database import Database
 from data.errors import DamagedArtefact, GeminaError, WrongUsage
-from data.store import Store
+from data.store.database import Database
+from data.store.store import Store
 
 ENTRIES = 5
 TRIGGERS = {
@@ -151,7 +151,7 @@ def test_an_entry_slipped_in_at_the_end_is_found(recorded: Store, store_url: str
 
 
 def test_a_long_chain_is_read_in_pieces(recorded: Store, store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("data.audit._FETCHED_AT_ONCE", 2)
+    monkeypatch.setattr("data.store.audit._FETCHED_AT_ONCE", 2)
     assert [entry.number for entry in recorded.audit()] == [1, 2, 3, 4, 5]
     assert recorded.verify_audit().entries == ENTRIES
     tamper(store_url, "DELETE FROM audit WHERE number = 3")

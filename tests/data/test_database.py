@@ -13,11 +13,11 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
-from data import migrations
-from data.database import Database, parse_url
 from data.errors import GeminaError, Refused, WrongUsage
-from data.store import Store
-from data.tables import Base
+from data.store import migrations
+from data.store.database import Database, parse_url
+from data.store.store import Store
+from data.store.tables import Base
 
 PASSWORD = "hunter2" + "secret"
 
@@ -111,7 +111,7 @@ def test_a_wrong_database_name_is_a_readable_error(postgres_url: str) -> None:
 
 
 def test_a_busy_store_says_so(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("data.database._SQLITE_SETTINGS", ("busy_timeout=50",))
+    monkeypatch.setattr("data.store.database._SQLITE_SETTINGS", ("busy_timeout=50",))
     with Store.open(sqlite_url) as store:
         other = sqlite3.connect(parse_url(sqlite_url).database or "", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
@@ -124,7 +124,7 @@ def test_a_busy_store_says_so(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_busy_server_says_so(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("data.database.WAIT_MS", 50)
+    monkeypatch.setattr("data.store.database.WAIT_MS", 50)
     with Store.open(postgres_url) as store:
         other = Database(postgres_url)
         with other.connection() as connection:
@@ -163,7 +163,7 @@ def test_the_list_of_revisions_is_the_folder_of_migrations() -> None:
 def test_opening_a_current_store_does_not_import_alembic(sqlite_url: str) -> None:
     Store.open(sqlite_url).close()
     program = (
-        "import sys\nfrom data.store import Store\n"
+        "import sys\nfrom data.store.store import Store\n"
         f"Store.open({sqlite_url!r}).close()\nassert not any(name.startswith('alembic') for name in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[2])  # noqa: S603

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from fixtures.bad_files import HEADER, ROWS, table, with_columns
 
+from data.checks.identifiers import Pseudonymiser
 from data.cohort import Cohort
 from data.errors import Refused
-from data.identifiers import Pseudonymiser
 from data.importing import Checked, check_source
-from data.mapping import load_mapping
+from data.mapping.model import load_mapping
 from data.schema import Specification
 
 KEY = bytes(range(32))

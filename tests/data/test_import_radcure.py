@@ -12,9 +12,9 @@ import pytest
 from data.cohort import TimeZero
 from data.findings import Severity
 from data.importing import Checked, check_source
-from data.mapping import Mapping, load_mapping
+from data.mapping.model import Mapping, load_mapping
 from data.schema import Specification
-from data.suggestion import Suggestion, suggest_mapping_for_source
+from data.suggestion.suggest import Suggestion, suggest_mapping_for_source
 
 ROOT = Path(__file__).parents[2]
 SHARED = Path(os.environ.get("GEMINA_SHARED_DATA", ROOT.parent / "shared" / "data"))

@@ -12,8 +12,8 @@ from fixtures.bad_files import GOOD, HEADER, ROWS, table
 from data.cohort import TimeZero
 from data.findings import LISTED_PER_FILE
 from data.importing import Checked, ImportReport, check_source
-from data.limits import COMMAND_LINE_LIMITS
-from data.mapping import Mapping, load_mapping
+from data.mapping.model import Mapping, load_mapping
+from data.reader.limits import COMMAND_LINE_LIMITS
 from data.schema import Specification
 
 SOURCE = "id,age,sex,T,N,FU,dead,start,event,other,note\n"

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from data.cohort import TimeZero
-from data.mapping import BetweenDates, MappingError, load_mapping
+from data.mapping.model import BetweenDates, MappingError, load_mapping
 
 EXAMPLE = """{"columns": {"Age": "age_years", "Chemo": "concurrent_chemo"},
  "values":  {"hpv_status": {"Yes, positive": "positive", "": "unknown"}, "pack_years": {">50": "50"}},

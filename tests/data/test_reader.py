@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from data.findings import Findings
-from data.limits import COMMAND_LINE_LIMITS, PAGE_LIMITS
-from data.reader import read_table
-from data.table import RawTable
+from data.reader.limits import COMMAND_LINE_LIMITS, PAGE_LIMITS
+from data.reader.read import read_table
+from data.reader.table import RawTable
 
 PLAIN = "a,b\n1,x\n2,y\n"
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import platformdirs
 import pytest
 
-from data.database import parse_url
 from data.errors import WrongUsage
 from data.settings import Settings
+from data.store.database import parse_url
 
 
 def test_without_variables_everything_lies_in_the_users_data_folder() -> None:

@@ -12,13 +12,13 @@ import pandas as pd
 import pytest
 from sqlalchemy import Engine, event, text
 
-from data import stored_cohorts
 from data.cohort import Cohort, TimeZero, content_digest, typed_frame
-from data.database import Database
 from data.errors import Conflict, DamagedArtefact, NotFound, Refused, WrongUsage
 from data.schema import ColumnType, Specification, load_specification
-from data.store import CohortSummary, Store
-from data.tables import Base
+from data.store import cohorts as stored_cohorts
+from data.store.database import Database
+from data.store.store import CohortSummary, Store
+from data.store.tables import Base
 
 MAPPING = {"columns": {"Age": "age_years"}, "values": {"sex": {"m": "male"}}, "time_zero": "diagnosis"}
 REPORT = {"file": "a.csv", "exit": 3, "rows": 7, "kept": 6, "counts": {"Übergröße": 1}}
@@ -100,7 +100,7 @@ def _two_values_and_a_gap(kind: ColumnType, levels: tuple[str, ...]) -> list[Any
 
 def test_order_and_chunks_do_not_matter(store: Store, spec: Specification, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stored_cohorts, "CHUNK", 7)
-    monkeypatch.setattr("data.rows._CHUNK", 5)
+    monkeypatch.setattr("data.store.rows._CHUNK", 5)
     identifiers = [f"p{i}" for i in np.random.default_rng(0).permutation(50)]
     frame = pd.DataFrame({"patient_id": identifiers, "age_years": np.arange(50.0)})
     bring(store, Cohort(spec, typed_frame(frame, spec)))

@@ -6,7 +6,7 @@ import pytest
 
 from data.cohort import Cohort
 from data.errors import Conflict, NotFound, WrongUsage
-from data.store import ModelSummary, Store
+from data.store.store import ModelSummary, Store
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_the_newest_promotion_serves_even_when_it_goes_back(stocked: Store) -> N
 def test_a_clock_that_goes_back_does_not_change_what_serves(stocked: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     stocked.record_model(fitted("demo-1"), actor="me")
     stocked.record_model(fitted("demo-2"), actor="me")
-    monkeypatch.setattr("data.stored_models.now", lambda: datetime.now(UTC) - timedelta(days=400))
+    monkeypatch.setattr("data.store.models.now", lambda: datetime.now(UTC) - timedelta(days=400))
     stocked.promote("demo-2", actor="me")
     serving = stocked.serving("demo")
     assert serving is not None

@@ -6,9 +6,9 @@ import pytest
 from fixtures.bad_files import GOOD
 
 from data.importing import check_source
-from data.mapping import Mapping
+from data.mapping.model import Mapping
 from data.schema import Specification
-from data.suggestion import suggest_mapping_for_source
+from data.suggestion.suggest import suggest_mapping_for_source
 
 
 def suggested(content: str | bytes, spec: Specification) -> tuple[Mapping, dict[str, str], int]:

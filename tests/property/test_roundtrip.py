@@ -19,7 +19,7 @@ from data.cohort import Cohort, TimeZero, content_digest, typed_frame
 from data.export import cohort_csv
 from data.importing import check_source
 from data.schema import UNKNOWN, Column, ColumnType, Specification, load_specification
-from data.suggestion import suggest_mapping_for_source
+from data.suggestion.suggest import suggest_mapping_for_source
 
 SPEC = load_specification()
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
+from fixtures.cohorts import exponential_cohort, structural_cohort
 
 from data.cohort import Cohort
-from fixtures.cohorts import exponential_cohort, structural_cohort
 from twin.capability import Subject, capability
 
 

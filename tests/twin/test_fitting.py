@@ -1,10 +1,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from fixtures.cohorts import exponential_cohort, structural_cohort, structural_twin
 
 from data.cohort import Cohort
 from data.errors import Refused
-from fixtures.cohorts import exponential_cohort, structural_cohort, structural_twin
 from twin.fitting import FitSettings, fit_twin
 
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from fixtures.cohorts import exponential_cohort
 from lifelines import CoxPHFitter
 
-from fixtures.cohorts import exponential_cohort
 from twin.fitting import FitSettings, fit_twin
 
 SETTINGS = FitSettings(refits=20, hazard_decision_prior_sd=5.0)

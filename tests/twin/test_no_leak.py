@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from fixtures.cohorts import REFITS, structural_cohort, structural_twin
 
 from data.cohort import Cohort
 from data.schema import Role, load_specification
-from fixtures.cohorts import REFITS, structural_cohort, structural_twin
 from twin.fitting import FitSettings, fit_twin
 from twin.state import Known, NotYetKnown
 

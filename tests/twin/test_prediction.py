@@ -1,15 +1,16 @@
 """What a fitted twin answers, in the form of the result files."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from fixtures.cohorts import REFITS, at_baseline, exponential_cohort, structural_cohort, structural_twin
 
-from data.cohort import typed_frame
+from data.cohort import Cohort, typed_frame
 from data.errors import NotFound, Refused
 from data.schema import load_specification
-from fixtures.cohorts import REFITS, at_baseline, exponential_cohort, structural_cohort, structural_twin
 from twin.curve import BeyondFollowUp
 from twin.fitting import FitSettings, fit_twin
 from twin.interval import difference_interval
@@ -178,3 +179,32 @@ def test_the_headline_is_plain_json() -> None:
     assert json.loads(json.dumps(headline)) == headline
     assert headline["synthetic"] is True
     assert headline["outcomes"]["death"]["events"] == structural_cohort().frame["death"].sum()
+
+
+@pytest.mark.parametrize(("decisions", "plans"), [(slice(0, 0), ("",)), (slice(1, 2), ("0", "1"))])
+def test_a_disease_with_other_decisions_and_no_landmarks_is_no_special_case(
+    decisions: slice, plans: tuple[str, ...]
+) -> None:
+    spec = replace(SPEC, decisions=SPEC.decisions[decisions], landmarks=())
+    whole = structural_cohort().frame.drop(columns=["induction_chemo", "neck_dissection"])
+    cohort = Cohort(spec, whole.dropna(subset="concurrent_chemo").reset_index(drop=True))
+    twin = fit_twin(cohort, FitSettings(refits=20))
+    assert twin.plans == plans
+    table = twin.predict(at_baseline_of(cohort), "all", HORIZONS)
+    assert len(table) == 17 * len(plans) * cohort.size
+    record = PatientRecord.from_row(spec, at_baseline_of(cohort).iloc[0])
+    assert record.plan_so_far == "-" * len(spec.decisions)
+    assert twin.plans_for(record) == plans
+    assert twin.support(record, plans[0]).alike == round(0.2 * cohort.size)
+
+
+def at_baseline_of(cohort: Cohort) -> pd.DataFrame:
+    moments = SPEC.moments[: SPEC.rank("decision_ic")]
+    return cohort.frame[[name for name in cohort.frame if SPEC.column(name).available_from in moments]]
+
+
+def test_months_may_come_in_any_order() -> None:
+    draws = structural_twin().predict_draws(first_patient().to_frame(), ["010"], [60.0, 12.0])
+    ascending = structural_twin().predict_draws(first_patient().to_frame(), ["010"], [12.0, 60.0])
+    for name, values in draws.items():
+        np.testing.assert_allclose(values, ascending[name][..., ::-1], rtol=1e-12)

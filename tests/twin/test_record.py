@@ -2,10 +2,10 @@ import math
 
 import numpy as np
 import pytest
+from fixtures.cohorts import structural_cohort
 
 from data.errors import NotFound
 from data.schema import load_specification
-from fixtures.cohorts import structural_cohort
 from twin.record import InvalidValue, PatientRecord, checked_value
 
 SPEC = load_specification()

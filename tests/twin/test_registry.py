@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from fixtures.cohorts import structural_cohort, structural_twin
 
 from data.errors import Conflict, DamagedArtefact, NotFound, WrongUsage
-from fixtures.cohorts import structural_cohort, structural_twin
 from twin import registry
 
 FILES = [registry.MANIFEST, registry.DOCUMENT, registry.ARRAYS]

@@ -1,9 +1,9 @@
 import pandas as pd
 import pytest
+from fixtures.cohorts import structural_cohort
 
 from data.errors import NotFound
 from data.schema import load_specification
-from fixtures.cohorts import structural_cohort
 from twin.state import Known, NotYetKnown
 
 SPEC = load_specification()

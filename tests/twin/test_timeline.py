@@ -18,9 +18,9 @@ def test_plans_and_digits_are_two_forms_of_one_thing(plan: str) -> None:
     assert plan_text(plan_digits(SPEC, plan)) == plan
 
 
-@pytest.mark.parametrize("plan", ["", "01", "0100", "2--", "0 1", "０１０"])
+@pytest.mark.parametrize("plan", ["", "01", "0100", "2--", "0 1", "\uff10\uff11\uff10"])
 def test_what_is_no_plan_is_refused_with_the_decisions(plan: str) -> None:
-    with pytest.raises(Refused, match="expected 3 digits 0, 1 or - .*induction_chemo, concurrent_chemo"):
+    with pytest.raises(Refused, match=r"expected 3 digits 0, 1 or - .*induction_chemo, concurrent_chemo"):
         plan_digits(SPEC, plan)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -13,7 +14,6 @@ from data.importing import check_source
 from twin.cli.terminal import (
     CohortOption,
     JsonOption,
-    OutOption,
     SeedOption,
     StoreOption,
     answer,
@@ -27,7 +27,7 @@ from twin.cli.terminal import (
 from twin.prediction import FittedTwin
 from twin.workspace import Workspace
 
-DEFAULT_HORIZONS: Final = "12,24,36,48,60"
+DEFAULT_HORIZONS_MONTHS: Final = (12.0, 24.0, 36.0, 48.0, 60.0)
 
 LATER: Final = {
     "recommend": "0.3, with the policy that is checked against the exact optimum",
@@ -52,7 +52,7 @@ def register(program: typer.Typer) -> None:
         program.command(name, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(_later(name))
 
 
-def _later(name: str) -> object:
+def _later(name: str) -> Callable[[], int]:
     def announce() -> int:
         raise Refused(f"'{name}' is not in this version", remedy=f"it comes with version {LATER[name]}")
 
@@ -126,7 +126,9 @@ def predict(
     patients: Annotated[Path, typer.Option(help="Patients in canonical columns; only what is known so far.")],
     out: Annotated[Path, typer.Option(help="File to write: CSV, or Parquet when it ends in .parquet.")],
     plans: Annotated[str, typer.Option(help="'all', or plans such as 010,110.")] = "all",
-    horizons: Annotated[str, typer.Option(help="Months, separated by commas.")] = DEFAULT_HORIZONS,
+    horizons: Annotated[
+        str | None, typer.Option(help="Months, separated by commas (default: 12,24,36,48,60 within the follow-up).")
+    ] = None,
     cohort: CohortChoice = None,
     model: ModelOption = None,
     store: StoreOption = None,
@@ -136,7 +138,7 @@ def predict(
     table = _patients(patients, twin)
     wanted = "all" if plans == "all" else [plan.strip() for plan in plans.split(",")]
     with progress_bar("prediction"):
-        predictions = twin.predict(table, wanted, _months(horizons))
+        predictions = twin.predict(table, wanted, _months(horizons, twin))
     _write_table(out, predictions)
     say(f"{out}: {len(predictions)} risks of {len(table)} patients by {twin.version}")
     return 0
@@ -166,7 +168,10 @@ def _patients(path: Path, twin: FittedTwin) -> pd.DataFrame:
     return checked.cohort.frame
 
 
-def _months(text: str) -> list[float]:
+def _months(text: str | None, twin: FittedTwin) -> list[float]:
+    """The months asked for; those of the default that the cohort was followed to, when none are."""
+    if text is None:
+        return [month for month in DEFAULT_HORIZONS_MONTHS if month <= twin.last_month]
     try:
         return [float(part) for part in text.split(",")]
     except ValueError as error:

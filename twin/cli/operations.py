@@ -103,7 +103,7 @@ def _wait_until_it_answers(server: subprocess.Popen[bytes], address: str, port: 
         if server.poll() is not None:
             raise Refused(f"the dashboard stopped at once (exit {server.returncode})", remedy="see the lines above")
         try:
-            with urllib.request.urlopen(f"http://{address}:{port}/_stcore/health", timeout=2):  # noqa: S310
+            with urllib.request.urlopen(f"http://{address}:{port}/_stcore/health", timeout=2):
                 return
         except (URLError, OSError):
             time.sleep(0.1)

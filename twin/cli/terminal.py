@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from data.errors import UnreadableInput
 from data.schema import Specification, load_specification
 from data.settings import Settings
-from twin.fitting import Progress as Reporter
+from twin.workspace import Progress as Reporter
 from twin.workspace import Workspace
 
 SEVERITY_OF_EXIT: Final = (0, 3, 1, 2)

@@ -1,0 +1,1 @@
+"""What is wrong with typed values: missing ones, contradictions, times, stages, direct identifiers."""

@@ -1,0 +1,6 @@
+"""Where cohorts, models and the audit stay: SQLite or PostgreSQL, versioned, one transaction a change."""
+
+from data.store.store import Store
+from data.store.summaries import CohortSummary, ModelSummary, PatientPage
+
+__all__ = ["CohortSummary", "ModelSummary", "PatientPage", "Store"]

@@ -1,0 +1,95 @@
+"""Pages without a browser: what cannot be shown is said in a panel, and sessions do not share patients."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from data.cohort import Cohort
+from pages.parts.session import COHORT_KEY
+from pages.parts.words import counted, out_of_hundred, percent, percent_range, plain
+from twin import workspace
+
+APP = str(Path(__file__).parents[2] / "app.py")
+SECONDS = 60
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An installation with a small demonstration, made once."""
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TWIN_HOME", str(folder))
+        patch.delenv("TWIN_STORE", raising=False)
+        patch.setattr(workspace, "DEMONSTRATION_PATIENTS", 150)
+        workspace.open_workspace().prepare_demonstration()
+    return folder
+
+
+@pytest.fixture
+def app(home: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    monkeypatch.setenv("TWIN_HOME", str(home))
+    monkeypatch.delenv("TWIN_STORE", raising=False)
+    st.cache_resource.clear()
+    return AppTest.from_file(APP, default_timeout=SECONDS)
+
+
+def test_the_first_page_shows_the_first_demonstration_patient(app: AppTest) -> None:
+    app.run()
+    assert not app.exception
+    assert not app.error
+    assert app.title[0].value.startswith("SYN\\-00001")
+    assert [box.label for box in app.selectbox][:1] == ["Patient"]
+
+
+def test_a_cohort_without_a_twin_is_explained_not_crashed(app: AppTest, small_cohort: Cohort) -> None:
+    store = workspace.open_workspace().store
+    store.import_cohort("untaught", small_cohort, source="test", mapping=None, report={}, replace=True, actor="test")
+    app.session_state[COHORT_KEY] = "untaught"
+    app.run()
+    assert not app.exception
+    (panel,) = app.error
+    assert "fit one" in panel.value.lower()
+
+
+def test_a_cohort_that_was_deleted_meanwhile_is_explained(app: AppTest) -> None:
+    app.session_state[COHORT_KEY] = "gone"
+    app.run()
+    assert not app.exception
+    assert len(app.error) == 1
+
+
+def test_every_page_names_cohort_and_model_version(app: AppTest) -> None:
+    version = workspace.open_workspace().serving_version(workspace.DEMONSTRATION)
+    for page in ("pages/twin.py", "pages/patients.py", "pages/cohorts.py"):
+        app.run()
+        app.switch_page(page).run()
+        shown = " ".join(markdown.value for markdown in app.markdown)
+        assert plain(version) in shown, page
+        assert "demonstration data" in shown, page
+
+
+@pytest.mark.parametrize(
+    ("risk", "text"), [(0.0, "0 %"), (0.004, "< 1 %"), (0.0149, "1 %"), (0.154, "15 %"), (1.0, "100 %")]
+)
+def test_percentages_never_round_a_risk_away(risk: float, text: str) -> None:
+    assert percent(risk) == text
+
+
+def test_the_same_number_is_said_in_several_ways() -> None:
+    assert percent_range(0.154, 0.11, 0.2) == "15 % (11-20)"
+    assert out_of_hundred(0.154) == "15 of 100"
+    assert out_of_hundred(0.001) == "fewer than 1 of 100"
+    assert counted(1, "finding") == "1 finding"
+    assert counted(1200, "row") == "1,200 rows"
+
+
+@pytest.mark.parametrize("payload", ["[x](https://e.org)", "![i](u)", ":red[x]", "$x$", "`x`", "<b>", "**x**"])
+def test_text_from_files_cannot_become_markdown(payload: str) -> None:
+    escaped = plain(payload)
+    assert escaped.replace("\\", "") == payload
+    for mark in "[]()$:`<>*!":
+        assert f"\\{mark}" in escaped or mark not in payload

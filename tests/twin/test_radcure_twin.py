@@ -1,0 +1,49 @@
+"""The twin of a real cohort that lacks induction, neck dissection, states and toxicity."""
+
+from pathlib import Path
+
+import pytest
+
+from data.cohort import Cohort, TimeZero
+from data.importing import check_source
+from data.mapping import load_mapping
+from data.schema import Specification
+from twin.capability import Subject, capability
+from twin.fitting import FitSettings, fit_twin
+from twin.record import PatientRecord
+
+MAPPING = Path(__file__).parents[1] / "fixtures" / "radcure_mapping.json"
+
+
+@pytest.fixture(scope="module")
+def radcure(radcure_file: Path, spec: Specification) -> Cohort:
+    mapping = load_mapping(MAPPING.read_bytes(), MAPPING.name)
+    cohort = check_source(radcure_file.read_bytes(), radcure_file.name, spec, mapping, skip_bad_rows=True).cohort
+    assert cohort is not None
+    return cohort
+
+
+def test_what_such_a_cohort_cannot_answer_is_named(radcure: Cohort) -> None:
+    able = capability(radcure)
+    assert {(ability.subject, ability.name) for ability in able.not_offered} == {
+        (Subject.DECISION, "induction_chemo"),
+        (Subject.DECISION, "neck_dissection"),
+        (Subject.STATE, "after_ic"),
+        (Subject.STATE, "after_rt"),
+        (Subject.OUTCOME, "feeding_tube_6m"),
+        (Subject.OUTCOME, "aspiration_6m"),
+    }
+    assert all(ability.missing for ability in able.not_offered)
+
+
+def test_its_twin_answers_the_rest_and_keeps_what_it_comes_from(radcure: Cohort) -> None:
+    twin = fit_twin(radcure, FitSettings(refits=20))
+    assert twin.origin.time_zero is TimeZero.DIAGNOSIS
+    assert twin.plans == ("000", "010")
+    assert twin.outcomes == ("death", "locoregional_failure", "distant_failure")
+    given = radcure.frame[radcure.frame["concurrent_chemo"] == 1].iloc[0]
+    patient = PatientRecord.from_row(radcure.spec, given)
+    assert twin.plans_for(patient) == ("010",)
+    assert twin.next_decision(patient) is None
+    # Chemoradiation starts at time zero here: knowing of it is no evidence that six months were survived.
+    assert twin.curves(patient, "010", [0.0, 6.0])["death"].risk[1] > 0
