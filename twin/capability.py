@@ -12,7 +12,7 @@ import numpy as np
 from data.cohort import Cohort
 from data.schema import Decision, Landmark, Outcome, OutcomeKind, Role, Specification
 from twin.arrays import Floats
-from twin.followup import EVENT, follow_up
+from twin.models.followup import EVENT, follow_up
 from twin.record import states_seen
 
 MIN_EVENTS: Final = 10

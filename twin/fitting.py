@@ -15,10 +15,10 @@ from data.errors import Refused
 from data.schema import Outcome, OutcomeKind
 from twin.arrays import Floats
 from twin.capability import MIN_EVENTS, Subject
-from twin.estimators import Ridge, fit_binary, fit_hazard
-from twin.followup import EVENT, FORESTALLED, FollowUp, episodes, follow_up
-from twin.hazard import Episodes
-from twin.outcome import BinaryModel
+from twin.models.estimators import Ridge, fit_binary, fit_hazard
+from twin.models.followup import EVENT, FORESTALLED, FollowUp, episodes, follow_up
+from twin.models.hazard import Episodes
+from twin.models.outcome import BinaryModel
 from twin.prediction import FittedTwin
 from twin.sample import Cut, Sample
 from twin.stage import Origin, OutcomeHazards, Stage

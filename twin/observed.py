@@ -13,7 +13,7 @@ from data.errors import Refused
 from data.schema import Specification
 from twin.arrays import Floats, Integers
 from twin.curve import Estimate, RiskCurve
-from twin.followup import CENSORED, EVENT, FollowUp, follow_up
+from twin.models.followup import CENSORED, EVENT, FollowUp, follow_up
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ from twin.arrays import Floats
 from twin.capability import Capability
 from twin.curve import DifferenceCurve, Estimate, RiskCurve, check_months
 from twin.interval import probability_interval, risk_interval
-from twin.outcome import BinaryModel, HazardModel, risks
+from twin.models.outcome import BinaryModel, HazardModel, risks
 from twin.plans import Group, PlanBook, identifier
 from twin.record import PatientRecord
 from twin.stage import Origin, Stage

@@ -11,7 +11,7 @@ import numpy as np
 from data.cohort import Cohort
 from twin.arrays import Flags, Floats
 from twin.capability import Capability, Subject, capability
-from twin.encoding import Encoding
+from twin.models.encoding import Encoding
 from twin.record import decision_matrix
 from twin.state import Known
 from twin.timeline import effect_months, question_moment

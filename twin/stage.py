@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from data.cohort import TimeZero
-from twin.encoding import Encoding
-from twin.outcome import BinaryModel, HazardModel
+from twin.models.encoding import Encoding
+from twin.models.outcome import BinaryModel, HazardModel
 from twin.support import SupportModel
 
 

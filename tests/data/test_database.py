@@ -166,7 +166,7 @@ def test_opening_a_current_store_does_not_import_alembic(sqlite_url: str) -> Non
         "import sys\nfrom data.store.store import Store\n"
         f"Store.open({sqlite_url!r}).close()\nassert not any(name.startswith('alembic') for name in sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[2])  # noqa: S603
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[2])
 
 
 def test_a_store_of_a_newer_program_is_refused_and_left_alone(store_url: str) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from data.schema import ColumnType, load_specification
 from twin.curve import BeyondFollowUp
-from twin.outcome import risks
+from twin.models.outcome import risks
 from twin.record import PatientRecord
 from twin.state import Known
 from twin.timeline import effect_months, plan_digits

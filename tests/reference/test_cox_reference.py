@@ -7,9 +7,9 @@ from lifelines import CoxPHFitter, CoxTimeVaryingFitter, NelsonAalenFitter
 from scipy.optimize import approx_fprime
 from sklearn.linear_model import LogisticRegression
 
-from twin.estimators import lifelines_cox, sklearn_logistic
-from twin.hazard import CoxLikelihood, Episodes, fit_ridge_cox
-from twin.logistic import fit_ridge_logistic
+from twin.models.estimators import lifelines_cox, sklearn_logistic
+from twin.models.hazard import CoxLikelihood, Episodes, fit_ridge_cox
+from twin.models.logistic import fit_ridge_logistic
 
 
 def drawn_episodes(seed: int, *, rows: int = 250, inputs: int = 4, entries: bool = True) -> Episodes:

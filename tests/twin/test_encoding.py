@@ -4,7 +4,7 @@ import pytest
 
 from data.cohort import typed_frame
 from data.schema import load_specification
-from twin.encoding import CategoryInput, Encoding, NumberInput
+from twin.models.encoding import CategoryInput, Encoding, NumberInput
 from twin.state import Known
 
 SPEC = load_specification()

@@ -10,17 +10,17 @@ import pytest
 from fixtures.cohorts import at_baseline, exponential_cohort, structural_cohort, structural_twin
 
 from data.errors import Refused
-from twin.evaluation import Evaluation, EvaluationSettings, evaluate
-from twin.evaluation_text import METRICS, MODELS, as_text
+from twin.evaluation.evaluate import Evaluation, EvaluationSettings, evaluate
+from twin.evaluation.held_out import assign_folds, held_out_risks, split, twin_risks
+from twin.evaluation.plans_given import complete_plans, plan_texts
+from twin.evaluation.scores import Metric, Sample, draws, scores
+from twin.evaluation.targets import target
+from twin.evaluation.text import METRICS, MODELS, as_text
 from twin.fitting import FitSettings
 from twin.metrics.calibration import d_calibration
 from twin.metrics.discrimination import harrell_c
 from twin.metrics.intervals import resample_counts
 from twin.metrics.observed import Observed, each_once
-from twin.validation.held_out import assign_folds, held_out_risks, split, twin_risks
-from twin.validation.plans_given import complete_plans, plan_texts
-from twin.validation.scores import Metric, Sample, draws, scores
-from twin.validation.targets import target
 
 HORIZONS = (12.0, 24.0, 36.0, 48.0, 60.0)
 FIT = FitSettings(refits=20)

@@ -11,15 +11,15 @@ from lifelines import CoxPHFitter
 from data.cohort import Cohort, typed_frame
 from data.errors import Refused
 from twin.capability import MIN_EVENTS
+from twin.evaluation.held_out import assign_folds, split
+from twin.evaluation.plans_given import complete_plans, plan_texts
+from twin.evaluation.references import Average, RidgeCox, RidgeLogistic, reference_inputs
+from twin.evaluation.scores import Sample
+from twin.evaluation.subgroups import SMALLEST_GROUP, subgroups
+from twin.evaluation.targets import MIN_FOLLOWED, Target, target
 from twin.metrics.censoring import aalen_johansen, kaplan_meier
 from twin.metrics.intervals import resample_counts
 from twin.metrics.observed import EVENT, Observed
-from twin.validation.held_out import assign_folds, split
-from twin.validation.plans_given import complete_plans, plan_texts
-from twin.validation.references import Average, RidgeCox, RidgeLogistic, reference_inputs
-from twin.validation.scores import Sample
-from twin.validation.subgroups import SMALLEST_GROUP, subgroups
-from twin.validation.targets import MIN_FOLLOWED, Target, target
 
 HORIZONS = (12.0, 24.0, 36.0, 48.0, 60.0)
 

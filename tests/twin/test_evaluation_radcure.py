@@ -8,7 +8,7 @@ import pytest
 
 from data.importing import check_source
 from data.mapping import load_mapping
-from twin.evaluation import EvaluationSettings, evaluate
+from twin.evaluation.evaluate import EvaluationSettings, evaluate
 
 ROOT = Path(__file__).parents[2]
 RADCURE = Path(os.environ.get("GEMINA_SHARED_DATA", ROOT.parent / "shared" / "data")) / "radcure_training.csv"

@@ -4,7 +4,7 @@ import pytest
 
 from data.cohort import typed_frame
 from data.schema import load_specification
-from twin.followup import CENSORED, EVENT, FORESTALLED, FollowUp, episodes, follow_up
+from twin.models.followup import CENSORED, EVENT, FORESTALLED, FollowUp, episodes, follow_up
 
 SPEC = load_specification()
 

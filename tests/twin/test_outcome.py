@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from twin.outcome import BinaryModel, HazardModel, risks
+from twin.models.outcome import BinaryModel, HazardModel, risks
 
 GRID = np.arange(0.0, 121.0)
 NO_PLAN = np.zeros((1, 0))
@@ -106,7 +106,7 @@ def test_many_patients_at_once_are_the_same_as_each_alone(monkeypatch: pytest.Mo
     )
     inputs, plans, acting = rng.normal(size=(7, 2)), np.array([[0.0], [1.0]]), np.array([[6.0], [6.0]])
     whole = risks(one, other, inputs, plans, acting, MONTHS, 0.0)
-    monkeypatch.setattr("twin.outcome.CELLS_AT_ONCE", 1)
+    monkeypatch.setattr("twin.models.outcome.CELLS_AT_ONCE", 1)
     assert np.array_equal(risks(one, other, inputs, plans, acting, MONTHS, 0.0), whole)
 
 

@@ -102,8 +102,8 @@ def evaluate(
     cohort: CohortOption, model: ModelOption = None, store: StoreOption = None, as_json: JsonOption = False
 ) -> int:
     """Cross-validated quality of the twin of a cohort, beside Kaplan-Meier and plain ridge Cox."""
-    from twin.evaluation import evaluate as evaluate_cohort  # imported here: it takes seconds that others need not wait
-    from twin.evaluation_text import as_text
+    from twin.evaluation import as_text  # imported here: it takes seconds that others need not wait
+    from twin.evaluation import evaluate as evaluate_cohort
 
     desk = workspace(store)
     version = model or desk.serving_version(cohort)

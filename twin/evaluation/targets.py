@@ -11,8 +11,8 @@ import numpy as np
 from data.cohort import Cohort
 from data.schema import Outcome, OutcomeKind
 from twin.arrays import Floats, Integers
-from twin.followup import follow_up
 from twin.metrics.observed import Observed
+from twin.models.followup import follow_up
 
 MIN_FOLLOWED: Final = 20
 """Patients who must be followed to a horizon: fewer say nothing about risks by then."""

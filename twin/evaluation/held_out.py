@@ -14,14 +14,14 @@ from data.errors import Refused
 from data.schema import OutcomeKind, Role
 from twin.arrays import Flags, Floats, Integers
 from twin.capability import Capability, capability
+from twin.evaluation.plans_given import complete_plans, plan_texts
+from twin.evaluation.references import Average, Reference, RidgeCox, RidgeLogistic, reference_inputs
+from twin.evaluation.targets import Target
 from twin.fitting import FitSettings, fit_twin
 from twin.metrics.observed import EVENT
 from twin.prediction import FittedTwin
 from twin.state import Known
 from twin.timeline import question_moment
-from twin.validation.plans_given import complete_plans, plan_texts
-from twin.validation.references import Average, Reference, RidgeCox, RidgeLogistic, reference_inputs
-from twin.validation.targets import Target
 
 TWIN: Final = "twin"
 

@@ -10,11 +10,11 @@ import numpy as np
 
 from data.schema import OutcomeKind
 from twin.arrays import Floats, Integers
+from twin.evaluation.targets import Target
 from twin.metrics import accuracy, binary, calibration, discrimination
 from twin.metrics.censoring import ipcw
 from twin.metrics.intervals import MetricValue, estimate, over_resamples
 from twin.metrics.observed import Observed
-from twin.validation.targets import Target
 
 
 class Metric(NamedTuple):

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from data.schema import OutcomeKind
-from twin.evaluation import Evaluation, OutcomeEvaluation
+from twin.evaluation.evaluate import Evaluation, OutcomeEvaluation
+from twin.evaluation.subgroups import Subgroup
 from twin.metrics.intervals import MetricValue
-from twin.validation.subgroups import Subgroup
 
 MODELS: Final = {
     "twin": "twin",

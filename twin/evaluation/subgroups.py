@@ -13,11 +13,11 @@ from data.cohort import Cohort
 from data.schema import AuditGroup, Column, ColumnType
 from twin.arrays import Flags, Floats
 from twin.capability import MIN_EVENTS
+from twin.evaluation.scores import Sample
+from twin.evaluation.targets import Target
 from twin.metrics.censoring import aalen_johansen
 from twin.metrics.discrimination import harrell_c
 from twin.metrics.intervals import MetricValue, estimate
-from twin.validation.scores import Sample
-from twin.validation.targets import Target
 
 SMALLEST_GROUP: Final = 20
 """Patients below which only the number of patients is told: figures of so few are noise, and near to a person."""

@@ -11,12 +11,8 @@ from data.errors import Refused
 from data.schema import OutcomeKind
 from twin.arrays import Integers
 from twin.capability import Subject, capability
-from twin.fitting import FEWEST_REFITS, FitSettings, Progress
-from twin.metrics.intervals import MetricValue, resample_counts
-from twin.metrics.observed import COMPETING
-from twin.threads import one_thread
-from twin.validation.held_out import AVERAGES, TWIN, Fold, ModelRisks, assign_folds, held_out_risks, split
-from twin.validation.scores import (
+from twin.evaluation.held_out import AVERAGES, TWIN, Fold, ModelRisks, assign_folds, held_out_risks, split
+from twin.evaluation.scores import (
     CalibrationGroup,
     Sample,
     Scores,
@@ -27,8 +23,12 @@ from twin.validation.scores import (
     with_skill,
     without_slope,
 )
-from twin.validation.subgroups import Subgroup, subgroups
-from twin.validation.targets import Target, target
+from twin.evaluation.subgroups import Subgroup, subgroups
+from twin.evaluation.targets import Target, target
+from twin.fitting import FEWEST_REFITS, FitSettings, Progress
+from twin.metrics.intervals import MetricValue, resample_counts
+from twin.metrics.observed import COMPETING
+from twin.threads import one_thread
 
 SHARE_OF_FITTING: Final = 0.8
 """Of the time that an evaluation takes, for the progress bar."""
@@ -107,7 +107,7 @@ def evaluate(
     """Cross-validate the twin of a cohort.
 
     In every fold a twin is fitted on the other patients and predicts those held out from what is known at first, under
-    the plan they had (see `twin.validation.plans_given` for decisions that are not recorded). Kaplan-Meier or
+    the plan they had (see `twin.evaluation.plans_given` for decisions that are not recorded). Kaplan-Meier or
     Aalen-Johansen and ridge regression are fitted on the same patients. Intervals resample the patients
     whose risks are scored and leave the fitted models as they are: they say how sure the figures of these models are,
     not how much models of another cohort would differ.

@@ -9,8 +9,8 @@ import numpy as np
 from scipy.special import expit
 
 from twin.arrays import Flags, Floats, Integers
-from twin.hazard import CoxLikelihood, Episodes, fit_ridge_cox
-from twin.logistic import fit_ridge_logistic
+from twin.models.hazard import CoxLikelihood, Episodes, fit_ridge_cox
+from twin.models.logistic import fit_ridge_logistic
 
 PRIOR_SDS: Final = (0.1, 0.2, 0.35, 0.6, 1.0)
 """Penalties to choose from, each as the standard deviation of a normal prior on a log hazard or odds ratio, per

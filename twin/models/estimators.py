@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 
 from twin.arrays import Flags, Floats
-from twin.hazard import CoxLikelihood, Episodes, fit_ridge_cox
-from twin.logistic import fit_ridge_logistic
-from twin.outcome import BinaryModel, HazardModel
-from twin.penalty import binary_prior_sd, hazard_prior_sd, precision_of
+from twin.models.hazard import CoxLikelihood, Episodes, fit_ridge_cox
+from twin.models.logistic import fit_ridge_logistic
+from twin.models.outcome import BinaryModel, HazardModel
+from twin.models.penalty import binary_prior_sd, hazard_prior_sd, precision_of
 
 REFIT_TOLERANCE: Final = 1e-6
 """Of a refit, in units of log-likelihood: far below what one resample differs from another by."""

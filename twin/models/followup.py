@@ -11,7 +11,7 @@ import pandas as pd
 from data.schema import Outcome, Specification
 from data.units import DAYS_PER_MONTH
 from twin.arrays import Flags, Floats, Integers
-from twin.hazard import Episodes
+from twin.models.hazard import Episodes
 
 CENSORED: Final = 0
 EVENT: Final = 1
