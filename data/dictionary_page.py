@@ -9,8 +9,8 @@ import argparse
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from data.dictionary import DEFAULT_SPECIFICATION, load_specification
 from data.schema import (
-    DEFAULT_SPECIFICATION,
     Column,
     Contradiction,
     Decision,
@@ -20,7 +20,6 @@ from data.schema import (
     RatioRule,
     Role,
     Specification,
-    load_specification,
 )
 
 _ROLES = {

@@ -14,7 +14,8 @@ from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
 
 from data.cohort import Cohort, typed_frame
-from data.schema import Specification, load_specification
+from data.dictionary import load_specification
+from data.schema import Specification
 from data.store import Store
 
 POSTGRES = os.environ.get("TWIN_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1:5432/test")

@@ -6,8 +6,9 @@ from functools import cache
 
 from pydantic import TypeAdapter, ValidationError
 
+from data.dictionary import load_specification
 from data.errors import Conflict, NotFound, SpecificationError
-from data.schema import Specification, load_specification
+from data.schema import Specification
 
 
 def specification_document(spec: Specification) -> str:

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from data.cohort import Cohort, typed_frame
+from data.dictionary import load_specification
 from data.errors import WrongUsage
-from data.schema import load_specification
 from data.synthetic.baseline import Baseline
 from data.synthetic.covariates import draw_covariates
 from data.synthetic.draws import FloatArray, seeded_draw

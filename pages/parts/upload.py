@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 
 import streamlit as st
 
+from data.dictionary import load_specification
 from data.export import template_csv
 from data.findings import Severity
 from data.importing import PAGE_LIMITS, Checked
 from data.mapping import Mapping, load_mapping
-from data.schema import load_specification
 from data.suggestion import suggest_mapping_for_source
 from pages.parts.session import Session
 from pages.parts.words import counted, plain

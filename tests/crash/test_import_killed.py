@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from data.cohort import Cohort, typed_frame
-from data.schema import load_specification
+from data.dictionary import load_specification
 from data.store.store import Store
 
 PATIENTS = 5_000

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from data.dictionary import load_specification
 from data.errors import SpecificationError
-from data.schema import AuditGroup, load_specification
+from data.schema import AuditGroup
 
 FOLDER = Path(__file__).parents[2] / "data" / "dictionary"
 

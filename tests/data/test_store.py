@@ -13,8 +13,9 @@ import pytest
 from sqlalchemy import Engine, event, text
 
 from data.cohort import Cohort, TimeZero, content_digest, typed_frame
+from data.dictionary import load_specification
 from data.errors import Conflict, DamagedArtefact, NotFound, Refused, WrongUsage
-from data.schema import ColumnType, Specification, load_specification
+from data.schema import ColumnType, Specification
 from data.store import cohorts as stored_cohorts
 from data.store.database import Database
 from data.store.store import CohortSummary, Store

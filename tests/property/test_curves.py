@@ -6,7 +6,8 @@ from fixtures.cohorts import structural_twin
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.schema import ColumnType, load_specification
+from data.dictionary import load_specification
+from data.schema import ColumnType
 from twin.curve import BeyondFollowUp
 from twin.models.outcome import risks
 from twin.record import PatientRecord

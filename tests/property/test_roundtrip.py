@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from data.cells import FORMULA_STARTS, MISSING_TOKENS
 from data.cohort import Cohort, TimeZero, content_digest, typed_frame
+from data.dictionary import load_specification
 from data.export import cohort_csv
 from data.importing import check_source
-from data.schema import UNKNOWN, Column, ColumnType, Specification, load_specification
+from data.schema import UNKNOWN, Column, ColumnType, Specification
 from data.suggestion.suggest import suggest_mapping_for_source
 
 SPEC = load_specification()

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from data.cohort import typed_frame
-from data.schema import load_specification
+from data.dictionary import load_specification
 from twin.models.encoding import CategoryInput, Encoding, NumberInput
 from twin.state import Known
 

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from data.cohort import typed_frame
-from data.schema import load_specification
+from data.dictionary import load_specification
 from twin.models.followup import CENSORED, EVENT, FORESTALLED, FollowUp, episodes, follow_up
 
 SPEC = load_specification()

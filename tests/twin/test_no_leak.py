@@ -8,7 +8,8 @@ import pytest
 from fixtures.cohorts import REFITS, structural_cohort, structural_twin
 
 from data.cohort import Cohort
-from data.schema import Role, load_specification
+from data.dictionary import load_specification
+from data.schema import Role
 from twin.fitting import FitSettings, fit_twin
 from twin.state import Known, NotYetKnown
 

@@ -7,8 +7,8 @@ from fixtures.cohorts import structural_cohort
 from lifelines import AalenJohansenFitter, KaplanMeierFitter
 
 from data.cohort import typed_frame
+from data.dictionary import load_specification
 from data.errors import Refused
-from data.schema import load_specification
 from twin.observed import observed_risk, observed_share
 
 SPEC = load_specification()

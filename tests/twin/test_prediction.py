@@ -9,8 +9,8 @@ import pytest
 from fixtures.cohorts import REFITS, at_baseline, exponential_cohort, structural_cohort, structural_twin
 
 from data.cohort import Cohort, typed_frame
+from data.dictionary import load_specification
 from data.errors import NotFound, Refused
-from data.schema import load_specification
 from twin.curve import BeyondFollowUp
 from twin.fitting import FitSettings, fit_twin
 from twin.interval import difference_interval

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from fixtures.cohorts import structural_cohort
 
+from data.dictionary import load_specification
 from data.errors import NotFound
-from data.schema import load_specification
 from twin.record import InvalidValue, PatientRecord, checked_value
 
 SPEC = load_specification()

@@ -2,8 +2,8 @@ import pandas as pd
 import pytest
 from fixtures.cohorts import structural_cohort
 
+from data.dictionary import load_specification
 from data.errors import NotFound
-from data.schema import load_specification
 from twin.state import Known, NotYetKnown
 
 SPEC = load_specification()

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from data.dictionary import load_specification
 from data.errors import Refused
-from data.schema import load_specification
 from twin.timeline import agrees, all_plans, effect_months, locate, plan_digits, plan_text, question_moment
 
 SPEC = load_specification()

@@ -13,8 +13,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from data.dictionary import load_specification
 from data.errors import UnreadableInput
-from data.schema import Specification, load_specification
+from data.schema import Specification
 from data.settings import Settings
 from twin.workspace import Progress as Reporter
 from twin.workspace import Workspace
