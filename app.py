@@ -4,7 +4,7 @@ import streamlit as st
 
 from pages.parts.preparation import prepare_demonstration
 
-st.set_page_config(page_title="Gemina", page_icon=":material/clinical_notes:", layout="wide")
+st.set_page_config(page_title="Gemina", layout="wide")
 
 page = st.navigation(
     [

@@ -125,6 +125,8 @@ class Outcome:
     """Name of the outcome that forestalls this one."""
     month: float | None
     """When a binary outcome is judged, months."""
+    triggers: tuple[str, ...] = ()
+    """Decisions that the outcome can bring about: recorded without a date, they are no sign of what caused it."""
 
 
 @dataclass(frozen=True, slots=True)

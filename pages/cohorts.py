@@ -12,6 +12,9 @@ from pages.parts.widgets import heading, note, shown_on
 from pages.parts.words import plain
 from twin.capability import Ability, Capability, Subject, capability
 
+FITTED_KEY = "fitted"
+"""The version fitted just now, to be said once after the page is drawn anew."""
+
 
 def render() -> None:
     """The stored cohorts, what the chosen one can answer, and the way in for another."""
@@ -85,11 +88,18 @@ def _fit(session: Session) -> None:
         st.markdown(f"**{serving}** serves this cohort; {len(models)} fitted in all. The first one serves at once.")
     else:
         st.markdown("No twin is fitted on this cohort yet: its patients cannot be predicted.")
+    newest = models[0] if models else None
+    if newest and not newest.serves and st.button(f"Let {newest.version} serve", icon=":material/publish:"):
+        session.workspace.promote(newest.version)
+        st.rerun()
     if st.button("Fit a twin", icon=":material/model_training:", help="Takes about half a minute for 500 patients."):
         bar = st.progress(0.0, text="Fitting")
         version = session.workspace.fit(session.cohort_name, progress=shown_on(bar, "Fitting"))
-        bar.empty()
-        st.success(f"{plain(version)} is kept.", title="Fitted", icon=":material/check_circle:")
+        st.session_state[FITTED_KEY] = version
+        st.rerun()
+    if FITTED_KEY in st.session_state:
+        version = plain(st.session_state.pop(FITTED_KEY))
+        st.success(f"{version} is kept.", title="Fitted", icon=":material/check_circle:")
 
 
 guarded(render)

@@ -86,7 +86,7 @@ def _table(cohort: Cohort, shown: pd.DataFrame) -> None:
         table.head(ROWS_SHOWN),
         hide_index=True,
         height=430,
-        key=f"patients-{cohort.name}",
+        key=f"patients-{cohort.name}-{hash(tuple(shown.index))}",  # a selection belongs to the rows it was made in
         on_select="rerun",
         selection_mode="single-row",
         alt=f"Table of {len(shown)} patients; select a row, or choose below, to open the patient's twin",

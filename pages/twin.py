@@ -32,7 +32,7 @@ def render() -> None:
 
 def _who(session: Session, record: PatientRecord) -> None:
     """The patient in one line, what is not known about them, and where the numbers come from."""
-    st.title(plain(f"{record.patient_id} · {introduction(record)}"))
+    st.title(plain(f"{record.patient_id} · {introduction(record)}"), anchor=False)
     provenance(session, unknown_covariates(record, session.summary.recorded))
 
 

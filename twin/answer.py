@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from data.errors import NotFound
 from twin.arrays import Floats
 from twin.curve import DifferenceCurve, Estimate, RiskCurve
-from twin.interval import difference_interval, probability_interval, risk_interval
+from twin.interval import difference_interval, probability_interval, risk_band
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,7 @@ class Answer:
         k = self._position(plan)
         curves = {}
         for name, draws in self.over_time.items():
-            lower, upper = risk_interval(draws[:, k], self.level)
+            lower, upper = risk_band(draws[:, k], self.level)
             end = self.domain_ends[name]
             curves[name] = RiskCurve(name, self.months, draws[0, k], lower, upper, end, self.interval)
         return curves

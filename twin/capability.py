@@ -99,7 +99,9 @@ def _decision(cohort: Cohort, decision: Decision) -> Ability:
     if not given or not declined:
         only = int(values[0])
         return Ability(*about, False, f"always {only} in this cohort, held at {only}", (), held=only)
-    return Ability(*about, True, f"{given} patients with and {declined} without", ())
+    brought_about = [outcome.label.lower() for outcome in cohort.spec.outcomes if decision.column in outcome.triggers]
+    but = f"; not compared for {', '.join(brought_about)}, which can bring it about" if brought_about else ""
+    return Ability(*about, True, f"{given} patients with and {declined} without{but}", ())
 
 
 def _landmark(cohort: Cohort, landmark: Landmark) -> Ability:

@@ -16,7 +16,7 @@ from data.schema import Outcome, OutcomeKind
 from twin.arrays import Floats
 from twin.capability import MIN_EVENTS, Subject
 from twin.models.estimators import Ridge, fit_binary, fit_hazard
-from twin.models.followup import EVENT, FORESTALLED, FollowUp, episodes, follow_up
+from twin.models.followup import EVENT, FIRST_DAY_MONTHS, FORESTALLED, FollowUp, episodes, follow_up
 from twin.models.hazard import Episodes
 from twin.models.outcome import BinaryModel
 from twin.prediction import FittedTwin
@@ -110,14 +110,17 @@ def _fit_stage(cut: Cut, offered: list[Outcome], settings: FitSettings, tell: _T
 
 
 def _hazards(cut: Cut, outcome: Outcome, ridge: Ridge) -> OutcomeHazards | None:
-    """The hazards of an outcome from a landmark on; ``None`` where too few events follow it."""
+    """The hazards of an outcome from a landmark on; ``None`` where too few events follow it.
+
+    A decision that the outcome can bring about has no effect on it in the model: it would be the outcome's own trace.
+    """
     spec = cut.sample.cohort.spec
     followed = follow_up(cut.sample.cohort.frame, spec, outcome).take(cut.rows)
     events = _episodes(cut, followed, EVENT)
     if events.event.sum() < MIN_EVENTS:
         return None
     grid = _grid(cut, float(events.stop.max()))
-    varied = cut.sample.varied
+    varied = cut.sample.varied & np.array([d.column not in outcome.triggers for d in spec.decisions], dtype=bool)
     event = fit_hazard(events, cut.counts, varied, grid, ridge)
     if outcome.competing is None:
         return OutcomeHazards(event, None)
@@ -131,7 +134,8 @@ def _episodes(cut: Cut, followed: FollowUp, cause: int) -> Episodes:
 def _grid(cut: Cut, last_month: float) -> Floats:
     """Whole months, the months at which decisions can take effect, and the ends of the follow-up."""
     months = np.concatenate([np.arange(last_month), cut.sample.effect_months.ravel(), [cut.month, last_month]])
-    return np.unique(months[(months >= cut.month) & (months <= last_month)])
+    grid = np.unique(months[(months >= cut.month) & (months <= last_month)])
+    return grid if cut.month else np.union1d(grid, [FIRST_DAY_MONTHS])
 
 
 def _binary(cut: Cut, outcome: Outcome, ridge: Ridge) -> BinaryModel | None:

@@ -34,6 +34,12 @@ def risk_interval(draws: Floats, level: float) -> tuple[Floats, Floats]:
     return _within(draws, level, _cloglog, _risk_of_cloglog)
 
 
+def risk_band(draws: Floats, level: float) -> tuple[Floats, Floats]:
+    """Intervals of a risk over time, (1 + refits, ..., months) with months ascending: like it, the ends never fall."""
+    lower, upper = risk_interval(draws, level)
+    return np.maximum.accumulate(lower, axis=-1), np.maximum.accumulate(upper, axis=-1)
+
+
 def probability_interval(draws: Floats, level: float) -> tuple[Floats, Floats]:
     """The same for probabilities of a binary outcome, on the scale of the log odds."""
     return _within(draws, level, logit, expit)

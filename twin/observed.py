@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest, norm
 
+from data.cohort import Cohort
 from data.errors import Refused
 from data.schema import Specification
 from twin.arrays import Floats, Integers
 from twin.curve import Estimate, RiskCurve
-from twin.models.followup import CENSORED, EVENT, FollowUp, follow_up
+from twin.models.followup import CENSORED, EVENT, FollowUp, follow_up, while_on_plan
+from twin.timeline import effect_months, plan_digits
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +49,7 @@ def observed_risk(
 
     Aalen & Johansen 1978 (Scand J Stat 5:141-150), which without a competing event is one minus Kaplan & Meier 1958
     (doi:10.1080/01621459.1958.10501452). Variance by the delta method, which without a competing event is Greenwood's;
-    pointwise intervals on the scale of log(-log(1 - risk)).
+    pointwise intervals on the scale of log(-log(1 - risk)), and Wilson's where nobody or everybody had the event.
 
     Args:
         frame: Typed columns, one row a patient.
@@ -59,19 +61,53 @@ def observed_risk(
     Raises:
         Refused: no patient has the outcome recorded.
     """
-    followed = follow_up(frame, spec, spec.outcome(outcome))
+    return _observed(follow_up(frame, spec, spec.outcome(outcome)), outcome, months, level)
+
+
+def observed_on_plan(
+    cohort: Cohort,
+    outcome: str,
+    plan: str,
+    decisions: Floats,
+    months: Sequence[float] | Floats,
+    alive_until: float = 0.0,
+    level: float = 0.90,
+) -> ObservedRisk:
+    """The same in a cohort's patients for as long as they were on `plan`, of those alive at month `alive_until`.
+
+    Args:
+        cohort: The patients.
+        outcome: Name of a time-to-event outcome.
+        plan: A complete plan.
+        decisions: (n, d) decisions of the patients, held ones filled in.
+        months: (m,) ascending.
+        alive_until: Months; earlier events are left out, as in a prediction that starts there.
+        level: Coverage of the intervals.
+
+    Raises:
+        Refused: no patient was on the plan at that month.
+    """
+    spec = cohort.spec
+    followed = follow_up(cohort.frame, spec, spec.outcome(outcome))
+    on_plan = while_on_plan(followed, decisions, effect_months(spec, decisions), plan_digits(spec, plan))
+    beyond = np.nan_to_num(on_plan.months) > alive_until
+    return _observed(on_plan.take(beyond), outcome, months, level)
+
+
+def _observed(followed: FollowUp, outcome: str, months: Sequence[float] | Floats, level: float) -> ObservedRisk:
+    everybody = len(followed.months)
     followed = followed.take(followed.recorded)
     if not followed.months.size:
-        raise Refused(f"{outcome}: recorded in none of {len(frame)} patients", remedy="choose a larger group")
+        raise Refused(f"{outcome}: recorded in none of {everybody} patients", remedy="choose a larger group")
     asked = np.asarray(months, dtype=float)
     within = asked[asked <= followed.last_month]
+    at_risk = (followed.months[None, :] >= asked[:, None]).sum(axis=1)
     risk, variance = _read(_life_table(followed), within)
-    lower, upper = _interval(risk, variance, level)
-    label = f"{100 * level:g}% pointwise"
+    lower, upper = _interval(risk, variance, level, at_risk[: len(within)], within)
     return ObservedRisk(
-        curve=RiskCurve(outcome, within, risk, lower, upper, followed.last_month, label),
+        curve=RiskCurve(outcome, within, risk, lower, upper, followed.last_month, f"{100 * level:g}% pointwise"),
         months=asked,
-        at_risk=(followed.months[None, :] >= asked[:, None]).sum(axis=1),
+        at_risk=at_risk,
         patients=len(followed.months),
         events=int((followed.cause == EVENT).sum()),
     )
@@ -136,10 +172,17 @@ def _read(table: _LifeTable, months: Floats) -> tuple[Floats, Floats]:
     return risk, np.maximum(variance, 0.0)
 
 
-def _interval(risk: Floats, variance: Floats, level: float) -> tuple[Floats, Floats]:
+def _interval(risk: Floats, variance: Floats, level: float, at_risk: Integers, months: Floats) -> tuple[Floats, Floats]:
     certain = (risk <= 0) | (risk >= 1)
     free = 1.0 - np.where(certain, 0.5, risk)
     log_free = np.log(free)
-    spread = norm.ppf(0.5 + level / 2.0) * np.sqrt(variance) / (free * -log_free)
+    z = norm.ppf(0.5 + level / 2.0)
+    spread = z * np.sqrt(variance) / (free * -log_free)
     lower, upper = (-np.expm1(log_free * np.exp(sign * spread)) for sign in (-1.0, 1.0))
-    return np.where(certain, risk, lower), np.where(certain, risk, upper)
+    # Nobody (or everybody) with the event so far is no certainty: Wilson's limit for 0 of n.
+    seen = np.where(risk <= 0, np.maximum(at_risk, 1), at_risk.max(initial=1))
+    doubt = np.where(months > 0, z**2 / (seen + z**2), 0.0)
+    return (
+        np.where(certain, np.where(risk <= 0, 0.0, 1.0 - doubt), lower),
+        np.where(certain, np.where(risk <= 0, doubt, 1.0), upper),
+    )

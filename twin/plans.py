@@ -76,7 +76,7 @@ class PlanBook:
         """
         if plans == "all":
             return self.going_on(group)
-        named = (plans,) if isinstance(plans, str) else tuple(plans)
+        named = (plans,) if isinstance(plans, str) else tuple(dict.fromkeys(plans))
         for plan in named:
             self._refuse_open_or_held(plan)
             if not agrees(plan, group.so_far):

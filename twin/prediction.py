@@ -16,7 +16,7 @@ from twin.answer import Answer
 from twin.arrays import Floats
 from twin.capability import Capability
 from twin.curve import DifferenceCurve, Estimate, RiskCurve, check_months
-from twin.interval import probability_interval, risk_interval
+from twin.interval import probability_interval, risk_band
 from twin.models.outcome import BinaryModel, HazardModel, risks
 from twin.plans import Group, PlanBook, identifier
 from twin.record import PatientRecord
@@ -246,7 +246,7 @@ class FittedTwin:
         for name, draws in self._draws(frame, group, plans, months).items():
             outcome = self.spec.outcome(name)
             binary = outcome.kind is OutcomeKind.BINARY
-            lower, upper = (probability_interval if binary else risk_interval)(draws, self.origin.interval)
+            lower, upper = (probability_interval if binary else risk_band)(draws, self.origin.interval)
             read = [float(outcome.month or 0.0)] if binary else list(months)
             blocks.append(([(name, month) for month in read], np.stack([draws[0], lower, upper])))
         labels = [label for named, _ in blocks for label in named]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.errors import Refused
+from data.errors import WrongUsage
 from data.schema import Landmark, Specification
 from twin.arrays import Flags, Floats, Integers
 
@@ -25,11 +25,11 @@ def plan_digits(spec: Specification, plan: str) -> Floats:
     """The digits of `plan` as numbers, NaN where a decision is open; shape (decisions,).
 
     Raises:
-        Refused: another number of digits than the disease has decisions, or a digit other than 0, 1 and ``-``.
+        WrongUsage: another number of digits than the disease has decisions, or a digit other than 0, 1 and ``-``.
     """
     if len(plan) != len(spec.decisions) or set(plan) - {"0", "1", OPEN}:
         columns = ", ".join(decision.column for decision in spec.decisions) or "none"
-        raise Refused(
+        raise WrongUsage(
             f"plan '{plan}': expected {len(spec.decisions)} digits 0, 1 or - (decisions: {columns})",
             remedy="write one digit per decision, in this order",
         )

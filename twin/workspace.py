@@ -123,6 +123,16 @@ class Workspace:
         self.store.record_model(summary, actor=self.settings.actor)
         return version
 
+    def promote(self, version: str) -> None:
+        """Let a fitted twin serve its cohort; its files are verified first.
+
+        Raises:
+            NotFound: there is no such model.
+            DamagedArtefact: a file is not what the manifest says.
+        """
+        self.twin(version)
+        self.store.promote(version, actor=self.settings.actor)
+
     def twin(self, version: str) -> FittedTwin:
         """The twin of that version, every file verified against its manifest.
 

@@ -7,19 +7,20 @@ import numpy as np
 from data.checks.draft import Draft
 from data.findings import Severity
 from data.reader.table import BoolArray
-from data.schema import UNKNOWN
+from data.schema import UNKNOWN, Role
 
 
 def check_stage_group(draft: Draft) -> None:
     """Warn where the recorded group is another than the one that the table gives for the recorded categories.
 
-    The last column of the table is what the others imply; an empty cell in it stands for any value. A patient whom no
-    row of the table describes is not judged.
+    The column of the table that the dictionary keeps for checks is what the others imply; an empty cell stands for any
+    value. A patient whom no row of the table describes is not judged.
     """
     table = draft.spec.stage_groups
     if not table:
         return
-    *conditions, implied = table[0]
+    implied = next(name for name in table[0] if draft.spec.column(name).role is Role.CHECK)
+    conditions = [name for name in table[0] if name != implied]
     needed = [name for name in conditions if all(row[name] for row in table)]
     absent = [name for name in needed if not draft.records(name)]
     if len(absent) == len(needed):

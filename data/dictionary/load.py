@@ -37,14 +37,27 @@ def load_specification(name_or_path: str = DEFAULT_SPECIFICATION) -> Specificati
         NotFound: neither a built-in name nor an existing file.
         SpecificationError: the file breaks the rules of a specification.
     """
-    built_in = resources.files("data.dictionary")
-    names = sorted(entry.name.removesuffix(".toml") for entry in built_in.iterdir() if entry.name.endswith(".toml"))
-    if name_or_path in names:
-        return _load(Path(str(built_in / f"{name_or_path}.toml")))
     path = Path(name_or_path)
-    if path.suffix == ".toml" and path.is_file():
+    if name_or_path not in _built_in() and path.suffix == ".toml" and path.is_file():
         return _load(path)
-    raise NotFound.named("specification", name_or_path, names, "name one of these or give the path of a .toml file")
+    return load_built_in(name_or_path)
+
+
+def load_built_in(name: str) -> Specification:
+    """The built-in specification of that name.
+
+    Raises:
+        NotFound: there is none.
+    """
+    known = _built_in()
+    if name not in known:
+        raise NotFound.named("specification", name, known, "name one of these or give the path of a .toml file")
+    return _load(known[name])
+
+
+def _built_in() -> dict[str, Path]:
+    folder = Path(str(resources.files("data.dictionary")))
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
 @cache
@@ -147,6 +160,7 @@ def _outcome(entry: dict[str, Any]) -> Outcome:
         time=entry.get("time"),
         competing=entry.get("competing"),
         month=entry.get("month"),
+        triggers=tuple(entry.get("triggers", ())),
     )
 
 

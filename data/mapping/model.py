@@ -94,6 +94,10 @@ class AnyOf(_Part):
         return tuple(condition.column for condition in self.any_of)
 
 
+_NESTED_REPEAT = re.compile(r"\([^()]*[+*}][^()]*\)[+*{]")
+"""The commonest form of a pattern whose search time grows exponentially with the cell."""
+
+
 class Pattern(_Part):
     """A regular expression to look for in a column, without regard to case."""
 
@@ -107,6 +111,8 @@ class Pattern(_Part):
             re.compile(pattern)
         except re.error as error:
             raise ValueError(f"not a regular expression: {error}") from error
+        if _NESTED_REPEAT.search(pattern):
+            raise ValueError("a repeat inside a repeat, as in (a+)+, can take for ever: repeat only once")
         return pattern
 
 

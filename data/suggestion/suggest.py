@@ -44,8 +44,21 @@ def suggest_mapping_for_source(
     table = read_table(content, findings, limits)
     if table is None:
         return Suggestion(file_name, None, tuple(findings.listed), UNREADABLE)
-    mapping = suggest_mapping(table, spec)
+    mapping = _asking_about_duplicates(suggest_mapping(table, spec), findings)
     return Suggestion(file_name, mapping, tuple(findings.listed), suggestion_exit(mapping, spec))
+
+
+def _asking_about_duplicates(mapping: Mapping, findings: Findings) -> Mapping:
+    """`mapping` with a question for each name that two columns share: which of them is meant cannot be known."""
+    doubled = {finding.column for finding in findings if finding.code == "duplicate_column"}
+    if not doubled:
+        return mapping
+    questions = [
+        _question(name, "two columns have this name", [mapping.columns[name]] if name in mapping.columns else [])
+        for name in sorted(doubled)
+    ]
+    sure = {source: target for source, target in mapping.columns.items() if source not in doubled}
+    return mapping.model_copy(update={"columns": sure, "unresolved": (*mapping.unresolved, *questions)})
 
 
 def suggestion_exit(mapping: Mapping, spec: Specification) -> int:

@@ -38,6 +38,8 @@ class Steps:
 
     months: NDArray[np.float64]
     risk: NDArray[np.float64]
+    lower: NDArray[np.float64]
+    upper: NDArray[np.float64]
     at_risk: NDArray[np.int64]
     """Patients still under observation at each of `at_risk_months`."""
     patients: int
@@ -122,17 +124,19 @@ def _add_band(
 def _add_observed(figure: go.Figure, column: int, steps: Steps | None, palette: Palette, plan: str, dash: str) -> None:
     if steps is None:
         return
-    name = f"Observed, given plan {plan} (n={steps.patients})"
+    name = f"Observed on plan {plan} (n={steps.patients})"
     figure.add_trace(
         go.Scatter(
             x=steps.months,
             y=100.0 * steps.risk,
+            customdata=100.0 * np.column_stack([steps.lower, steps.upper]),
             name=name,
             legendgroup=name,
             showlegend=column == 1,
             mode="lines",
             line={"color": palette.observed, "dash": dash, "width": 1.5, "shape": "hv"},
-            hovertemplate=f"observed, plan {plan}: " + "%{y:.0f} % by month %{x:.0f}<extra></extra>",
+            hovertemplate=f"observed, plan {plan}: "
+            + "%{y:.0f} % (%{customdata[0]:.0f}-%{customdata[1]:.0f})<extra></extra>",
         ),
         row=1,
         col=column,

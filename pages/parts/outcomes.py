@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
 import streamlit as st
 
 from data.cohort import Cohort
+from data.errors import Refused
 from data.schema import Outcome, OutcomeKind
 from pages.parts import charts, palette
 from pages.parts.charts import Band, RiskPanel, Steps
-from pages.parts.question import Question, plans_given
+from pages.parts.question import Question
 from pages.parts.widgets import note
 from pages.parts.words import out_of_hundred, percent, percent_range
 from twin.curve import Estimate, RiskCurve
-from twin.observed import observed_risk
+from twin.observed import observed_on_plan
 from twin.prediction import FittedTwin
-from twin.support import Support, SupportLevel
+from twin.record import decision_matrix
+from twin.support import ENOUGH_ALIKE, Support, SupportLevel
 
 SUPPORT_LOOKS: Final[dict[SupportLevel, tuple[Literal["green", "orange", "red"], str]]] = {
     SupportLevel.SUPPORTED: ("green", ":material/check_circle:"),
@@ -72,14 +74,18 @@ def _supports(answers: list[PlanAnswer]) -> None:
     with st.container(horizontal=True, gap="small"):
         for each in answers:
             colour, icon = SUPPORT_LOOKS[each.support.level]
-            text = f"Plan {each.name} {each.support.level.value}: {each.support.reasons[0]}"
+            text = f"Plan {each.name} {each.support.level.value}: {_deciding_reason(each.support)}"
             st.badge(text, color=colour, icon=icon, help=each.support.sentence)
 
 
+def _deciding_reason(support: Support) -> str:
+    """What made the level: few alike patients, or, where there are enough, what came after that."""
+    enough = support.alike_with_plan >= ENOUGH_ALIKE
+    return support.reasons[1] if enough and len(support.reasons) > 1 else support.reasons[0]
+
+
 def _curves(twin: FittedTwin, cohort: Cohort, question: Question, answers: list[PlanAnswer]) -> None:
-    given = plans_given(twin, cohort)
-    groups = [replace(cohort, frame=cohort.frame[given == each.plan]) for each in answers]
-    panels = [_panel(outcome, question.horizon_months, answers, groups) for outcome in _timed(twin)]
+    panels = [_panel(twin, cohort, outcome, question, answers) for outcome in _timed(twin)]
     if not panels:
         return
     axis = 100 if question.full_axis else charts.zoomed_axis_percent(panels)
@@ -88,8 +94,8 @@ def _curves(twin: FittedTwin, cohort: Cohort, question: Question, answers: list[
     st.plotly_chart(figure, theme=None, config=charts.SHOWN_WITHOUT_MODE_BAR, key="curves", alt=described)
     zoom = "" if axis == 100 else f"Axis zoomed to 0-{axis} %. "
     note(
-        f"{zoom}Shaded: {twin.origin.interval_label} interval. Grey: observed in patients of the cohort with the plan, "
-        "not adjusted for how they differ from this one. Below the axis, in the plan's colour: how many still followed."
+        f"{zoom}Shaded: {twin.origin.interval_label} interval. Grey: observed in patients while on the plan, not "
+        "adjusted for how they differ from this one. Below the axis, in the plan's colour: how many still followed."
     )
 
 
@@ -102,9 +108,11 @@ def _offered(twin: FittedTwin, answers: list[PlanAnswer]) -> list[Outcome]:
     return [outcome for outcome in twin.spec.outcomes if outcome.name in said]
 
 
-def _panel(outcome: Outcome, horizon_months: int, answers: list[PlanAnswer], groups: list[Cohort]) -> RiskPanel:
+def _panel(
+    twin: FittedTwin, cohort: Cohort, outcome: Outcome, question: Question, answers: list[PlanAnswer]
+) -> RiskPanel:
     bands = [_band(each.curves[outcome.name]) for each in answers]
-    observed = [_observed(group, outcome, horizon_months) for group in groups]
+    observed = [_observed(twin, cohort, outcome, question, each.plan) for each in answers]
     return RiskPanel(
         title=outcome.label,
         plan_a=bands[0],
@@ -118,12 +126,17 @@ def _band(curve: RiskCurve) -> Band:
     return Band(curve.months, curve.risk, curve.lower, curve.upper)
 
 
-def _observed(group: Cohort, outcome: Outcome, horizon_months: int) -> Steps | None:
-    """What happened to the cohort's patients who had a plan; ``None`` where nobody had it."""
-    if not group.records(outcome.event):
+def _observed(twin: FittedTwin, cohort: Cohort, outcome: Outcome, question: Question, plan: str) -> Steps | None:
+    """What happened to the cohort's patients while they were on a plan; ``None`` where nobody was."""
+    decisions = twin.capability.with_held(cohort.spec, decision_matrix(cohort.spec, cohort.frame))
+    months = np.arange(0.0, question.horizon_months + 1.0)
+    try:
+        seen = observed_on_plan(cohort, outcome.name, plan, decisions, months, question.alive_until)
+    except Refused:
         return None
-    seen = observed_risk(group.frame, group.spec, outcome.name, np.arange(0.0, horizon_months + 1.0))
-    return Steps(seen.curve.months, seen.curve.risk, seen.at_risk[charts.at_risk_months(horizon_months)], seen.patients)
+    at_risk = seen.at_risk[charts.at_risk_months(question.horizon_months)]
+    curve = seen.curve
+    return Steps(curve.months, curve.risk, curve.lower, curve.upper, at_risk, seen.patients)
 
 
 def _numbers(twin: FittedTwin, question: Question, answers: list[PlanAnswer]) -> None:
@@ -175,7 +188,7 @@ def _alternative(twin: FittedTwin, question: Question, answers: list[PlanAnswer]
 
 
 def _table(twin: FittedTwin, question: Question, answers: list[PlanAnswer]) -> None:
-    months = charts.month_ticks(question.horizon_months)[1:]
+    months = np.union1d(charts.month_ticks(question.horizon_months)[1:], [question.horizon_months])
     rows = []
     for outcome in _offered(twin, answers):
         times = [outcome.month or 0.0] if outcome.kind is OutcomeKind.BINARY else [float(month) for month in months]

@@ -11,13 +11,13 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from data.cohort import Cohort
-from data.schema import Decision, Landmark, Role
+from data.schema import Decision
 from pages.parts.session import Session
 from pages.parts.widgets import patient_chooser
 from pages.parts.words import plan_name, value_text
 from twin.prediction import FittedTwin
 from twin.record import PatientRecord, decision_matrix
-from twin.timeline import OPEN, plan_text, question_moment
+from twin.timeline import OPEN, agrees, plan_text, question_moment
 
 FREE: Final = "free"
 CHOICES: Final = {FREE: OPEN, "no": "0", "yes": "1"}
@@ -31,11 +31,13 @@ class Question:
     """One comparison of two plans for one patient."""
 
     record: PatientRecord
-    """What is known at the moment asked, the decisions that the reader fixed included."""
+    """What is known at the moment asked; a decision that the reader fixes narrows the plans and is no fact."""
     plan_a: str
     plan_b: str | None
     """``None`` when only one plan is left to look at."""
     horizon_months: int
+    alive_until: float
+    """Months that the patient is known to have lived when the question is asked."""
     full_axis: bool
     """Whether risks are drawn on 0 to 100 per cent."""
 
@@ -58,21 +60,23 @@ def ask(session: Session, twin: FittedTwin, beside: DeltaGenerator, above: Delta
     with beside:
         patient_chooser(session)
         complete = session.record
-        known = known_at(complete, _seen_from(complete))
-        fixed = _fixed(twin, complete, known)
+        reached = _seen_from(twin, complete)
+        known = known_at(complete, reached)
+        wanted = _wanted(twin, complete, known)
         horizon = _horizon(twin)
         full_axis = st.toggle("Risk axis 0-100 %", key="full-axis", persist_state="session")
     with above:
-        plan_a, plan_b = _plans(
-            fixed, twin.plans_for(fixed), complete.plan_so_far, plans_given(twin, session.cohort).value_counts()
-        )
-    return Question(fixed, plan_a, plan_b, horizon, full_axis)
+        frequency = plans_given(twin, session.cohort).value_counts()
+        plans = [plan for plan in twin.plans_for(known) if agrees(plan, wanted)]
+        plan_a, plan_b = _plans(known, plans, complete.plan_so_far, frequency, wanted)
+    alive_until = complete.spec.landmarks[reached - 1].month if reached else 0.0
+    return Question(known, plan_a, plan_b, horizon, alive_until, full_axis)
 
 
-def _seen_from(record: PatientRecord) -> int:
+def _seen_from(twin: FittedTwin, record: PatientRecord) -> int:
     """From which moment the patient is seen: the number of landmarks that lie behind."""
     spec = record.spec
-    reached = [0] + [k for k, landmark in enumerate(spec.landmarks, start=1) if _has_states(record, landmark)]
+    reached = [0, *(k for k in range(1, 1 + len(spec.landmarks)) if _stood_at(twin, record, k))]
     labels = {0: "before treatment"} | {
         k: f"{landmark.label.lower()} (month {landmark.month:g})" for k, landmark in enumerate(spec.landmarks, start=1)
     }
@@ -87,22 +91,15 @@ def _seen_from(record: PatientRecord) -> int:
     )
 
 
-def _has_states(record: PatientRecord, landmark: Landmark) -> bool:
-    return any(
-        record.values.get(column.name) is not None
-        for column in record.spec.having(Role.STATE)
-        if column.available_from == landmark.moment
-    )
+def _stood_at(twin: FittedTwin, record: PatientRecord, landmarks_reached: int) -> bool:
+    """Whether the patient lived to that landmark with something to see there, as the twin reads the record."""
+    (group,) = twin.book.groups(known_at(record, landmarks_reached).to_frame())
+    return group.landmarks_reached == landmarks_reached
 
 
-def _fixed(twin: FittedTwin, complete: PatientRecord, known: PatientRecord) -> PatientRecord:
-    """`known` with the decisions that the reader fixes; those already taken stay as they were."""
-    fixed = known
-    for decision in known.spec.decisions:
-        digit = _decision_control(twin, decision, complete, known)
-        if digit != OPEN:
-            fixed = fixed.with_value(decision.column, float(digit))
-    return fixed
+def _wanted(twin: FittedTwin, complete: PatientRecord, known: PatientRecord) -> str:
+    """The reader's choice as a plan, open where a decision is free."""
+    return "".join(_decision_control(twin, decision, complete, known) for decision in known.spec.decisions)
 
 
 def _decision_control(twin: FittedTwin, decision: Decision, complete: PatientRecord, known: PatientRecord) -> str:
@@ -125,22 +122,24 @@ def _decision_control(twin: FittedTwin, decision: Decision, complete: PatientRec
     return CHOICES[chosen or FREE] if settled is None else str(int(settled)) if taken is not None else OPEN
 
 
-def _plans(record: PatientRecord, plans: Sequence[str], given: str, frequency: pd.Series) -> tuple[str, str | None]:
+def _plans(
+    record: PatientRecord, plans: Sequence[str], given: str, frequency: pd.Series, wanted: str
+) -> tuple[str, str | None]:
     """The two plans to compare: by default the one the patient had and the most frequent other one."""
     by_frequency = sorted(plans, key=lambda plan: (-frequency.get(plan, 0), plan))
     first = given if given in plans else by_frequency[0]
-    others = [plan for plan in by_frequency if plan != first]
     left, right = st.columns(2)
     with left:
-        plan_a = _plan_control("Plan A", plans, first, record)
+        plan_a = _plan_control("Plan A", plans, first, record, wanted)
+    others = [plan for plan in by_frequency if plan != plan_a]
     if not others:
         return plan_a, None
     with right:
-        return plan_a, _plan_control("Plan B", plans, others[0], record)
+        return plan_a, _plan_control("Plan B", sorted(others), others[0], record, wanted + plan_a)
 
 
-def _plan_control(label: str, plans: Sequence[str], default: str, record: PatientRecord) -> str:
-    key = f"{label}-{record.patient_id}-{record.plan_so_far}"
+def _plan_control(label: str, plans: Sequence[str], default: str, record: PatientRecord, given: str) -> str:
+    key = f"{label}-{record.patient_id}-{record.plan_so_far}-{given}"
     return str(
         st.selectbox(
             label,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
@@ -11,6 +11,7 @@ import streamlit as st
 from data.cohort import Cohort
 from data.errors import NotFound
 from data.store import CohortSummary
+from pages.parts.words import plain
 from twin.prediction import FittedTwin
 from twin.record import PatientRecord
 from twin.workspace import DEMONSTRATION, Workspace, open_workspace
@@ -91,9 +92,15 @@ class Session:
 
 
 def current() -> Session:
-    """The session of this visitor."""
+    """The session of this visitor; a cohort that was deleted meanwhile gives way to the first one there is."""
     state = st.session_state
-    return Session(workspace(), str(state.get(COHORT_KEY) or DEMONSTRATION), state.get(PATIENT_KEY))
+    session = Session(workspace(), str(state.get(COHORT_KEY) or DEMONSTRATION), state.get(PATIENT_KEY))
+    names = [summary.name for summary in session.summaries]
+    if names and session.cohort_name not in names:
+        st.warning(f"Cohort {plain(session.cohort_name)} is no longer there: this is {plain(names[0])}.")
+        choose_cohort(names[0])
+        return replace(session, cohort_name=names[0], patient_id=None)
+    return session
 
 
 def choose_cohort(name: str) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import streamlit as st
 
-from data.dictionary import load_specification
+from data.dictionary import load_built_in, load_specification
 from data.export import template_csv
 from data.findings import Severity
 from data.importing import PAGE_LIMITS, Checked
@@ -17,7 +17,6 @@ from pages.parts.words import counted, plain
 from twin.workspace import ImportRequest
 
 UPLOAD_KEY = "cohort-file"
-MAPPING_KEY = "mapping-text"
 FINDINGS_IN_WORDS = 3
 """The worst findings stand above the table in words."""
 
@@ -28,6 +27,8 @@ class Upload:
 
     name: str
     content: bytes
+    identity: str
+    """Differs between two uploads, also of one file."""
 
 
 def bring_a_cohort(session: Session) -> None:
@@ -42,10 +43,10 @@ def bring_a_cohort(session: Session) -> None:
     uploaded = st.file_uploader("Cohort file", type=["csv", "txt", "tsv"], key=UPLOAD_KEY)
     if uploaded is None:
         return
-    upload = Upload(uploaded.name, uploaded.getvalue())
+    upload = Upload(uploaded.name, uploaded.getvalue(), uploaded.file_id)
     mapping = _mapping(upload)
     if mapping and mapping.spec:
-        spec = load_specification(mapping.spec)
+        spec = load_built_in(mapping.spec)  # a path in an uploaded file must not open files of the server
     request = ImportRequest(cohort="", file_name=upload.name, spec=spec, mapping=mapping, limits=PAGE_LIMITS)
     left, right = st.columns(2)
     skip = left.checkbox("Leave rows with errors out", help="They are listed; all others are imported.")
@@ -60,16 +61,12 @@ def bring_a_cohort(session: Session) -> None:
 def _mapping(upload: Upload) -> Mapping | None:
     """The mapping as the reader left it: suggested, loaded or edited by hand."""
     st.header("Mapping")
-    if st.session_state.get("mapping-of") != upload.name:
-        st.session_state["mapping-of"] = upload.name
-        st.session_state[MAPPING_KEY] = _suggested(upload)
     saved = st.file_uploader("Use a saved mapping", type=["json"], key="mapping-file")
-    if saved is not None and st.session_state.get("mapping-loaded") != saved.file_id:
-        st.session_state["mapping-loaded"] = saved.file_id
-        st.session_state[MAPPING_KEY] = saved.getvalue().decode("utf-8", errors="replace")
+    start = saved.getvalue().decode("utf-8", errors="replace") if saved else _suggested(upload.name, upload.content)
     text = st.text_area(
-        "Mapping (suggested; edit it here)",
-        key=MAPPING_KEY,
+        "Mapping (edit it here)",
+        value=start,
+        key=f"mapping-of-{upload.identity}-{saved.file_id if saved else 'suggested'}",
         height=260,
         help="`columns`: from the file to the dictionary; `values`: spellings; `derive`: computed columns.",
     )
@@ -82,8 +79,9 @@ def _mapping(upload: Upload) -> Mapping | None:
     return mapping
 
 
-def _suggested(upload: Upload) -> str:
-    suggestion = suggest_mapping_for_source(upload.content, upload.name, load_specification())
+@st.cache_data(scope="session", show_spinner=False, max_entries=4)
+def _suggested(name: str, content: bytes) -> str:
+    suggestion = suggest_mapping_for_source(content, name, load_specification())
     return suggestion.mapping.as_json() if suggestion.mapping else ""
 
 

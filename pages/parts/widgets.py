@@ -22,7 +22,7 @@ def note(text: str, width: Literal["stretch", "content"] = "stretch") -> None:
 
 def heading(title: str, session: Session) -> None:
     """The page's title, with what the reader looks at below it: cohort, marks, model version."""
-    st.title(title)
+    st.title(title, anchor=False)
     provenance(session)
 
 
@@ -42,9 +42,12 @@ def provenance(session: Session, unknown: Sequence[str] = ()) -> None:
 
 
 def model_line(session: Session) -> str:
-    """The version of the twin that serves, or that there is none."""
+    """The version of the twin that serves and, when it is not this one, the cohort's version it was fitted on."""
     model = session.workspace.store.serving(session.cohort_name)
-    return f"twin {plain(model.version)}" if model else "no twin fitted yet"
+    if model is None:
+        return "no twin fitted yet"
+    older = model.cohort_version != session.summary.version
+    return f"twin {plain(model.version)}" + (f", fitted on version {model.cohort_version}" if older else "")
 
 
 def patient_chooser(session: Session) -> str:

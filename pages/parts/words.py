@@ -16,6 +16,8 @@ _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()#+\-.!|~$:<>&])")
 
 def plain(text: str) -> str:
     """Text that comes from a file or a person, safe inside Markdown: no link, image or formula hides in it."""
+    for start in ("://", "www.", "@"):  # what Markdown would turn into a link although it is escaped
+        text = text.replace(start, f"{start[:-1]}\u200b{start[-1]}" if len(start) > 1 else f"{start}\u200b")
     return _MARKDOWN.sub(r"\\\1", text)
 
 

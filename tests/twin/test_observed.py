@@ -3,13 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
-from fixtures.cohorts import structural_cohort
+from fixtures.cohorts import exponential_cohort, structural_cohort
 from lifelines import AalenJohansenFitter, KaplanMeierFitter
 
 from data.cohort import typed_frame
 from data.dictionary import load_specification
 from data.errors import Refused
-from twin.observed import observed_risk, observed_share
+from twin.observed import observed_on_plan, observed_risk, observed_share
+from twin.record import decision_matrix
 
 SPEC = load_specification()
 MONTHS = [0.0, 6.0, 12.0, 24.0, 36.0, 60.0]
@@ -85,10 +86,22 @@ def test_nothing_is_drawn_beyond_the_last_follow_up() -> None:
     assert found.at_risk.tolist() == [2, 2, 1, 0, 0]
 
 
-def test_a_certain_risk_has_no_interval_to_compute() -> None:
-    found = observed_risk(table([2, 3], [0, 0], [1, 1]), SPEC, "death", [0, 3])
-    assert found.curve.lower.tolist() == [0, 1]
-    assert found.curve.upper.tolist() == [0, 1]
+def test_nobody_or_everybody_is_no_certainty() -> None:
+    """Wilson's limits at 90 %: the upper one of 0 of 2 is 1.6449^2 / (2 + 1.6449^2) = 0.575, that of 2 of 2 its
+    complement; at month 0 nothing can have happened."""
+    found = observed_risk(table([2, 3], [0, 0], [1, 1]), SPEC, "death", [0, 1, 3])
+    assert found.curve.lower == pytest.approx([0, 0, 0.425], abs=5e-4)
+    assert found.curve.upper == pytest.approx([0, 0.575, 1], abs=5e-4)
+
+
+def test_observed_on_a_plan_has_no_immortal_time() -> None:
+    """All die at 3 % a month whatever the plan: those who die before the last decision must count in every group."""
+    cohort = exponential_cohort(3000, 1, death_rate=0.03)
+    decisions = decision_matrix(cohort.spec, cohort.frame)
+    months = np.array([6.0, 12.0, 24.0])
+    for plan in ("010", "011"):
+        found = observed_on_plan(cohort, "death", plan, decisions, months)
+        assert found.curve.risk == pytest.approx(1 - np.exp(-0.03 * months), abs=0.04), plan
 
 
 def test_the_share_of_a_binary_outcome_has_wilsons_interval() -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from data.dictionary import load_specification
-from data.errors import Refused
+from data.errors import WrongUsage
 from twin.timeline import agrees, all_plans, effect_months, locate, plan_digits, plan_text, question_moment
 
 SPEC = load_specification()
@@ -20,7 +20,7 @@ def test_plans_and_digits_are_two_forms_of_one_thing(plan: str) -> None:
 
 @pytest.mark.parametrize("plan", ["", "01", "0100", "2--", "0 1", "\uff10\uff11\uff10"])
 def test_what_is_no_plan_is_refused_with_the_decisions(plan: str) -> None:
-    with pytest.raises(Refused, match=r"expected 3 digits 0, 1 or - .*induction_chemo, concurrent_chemo"):
+    with pytest.raises(WrongUsage, match=r"expected 3 digits 0, 1 or - .*induction_chemo, concurrent_chemo"):
         plan_digits(SPEC, plan)
 
 

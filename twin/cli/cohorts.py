@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -77,10 +78,11 @@ def suggest(
     spec: SpecOption = None,
 ) -> int:
     """Write a mapping with what is certain; what is not stands under `unresolved`."""
-    suggestion = suggest_mapping_for_source(read_bytes(file), file.name, specification(spec))
+    with progress_bar("suggestion"):
+        suggestion = suggest_mapping_for_source(read_bytes(file), file.name, specification(spec))
+    for finding in suggestion.findings:
+        remark(str(finding))
     if suggestion.mapping is None:
-        for finding in suggestion.findings:
-            remark(str(finding))
         return suggestion.exit
     write_bytes(out, suggestion.mapping.as_json().encode())
     mapped = len(suggestion.mapping.columns) + len(suggestion.mapping.derive)
@@ -100,7 +102,8 @@ def check(
     plan = _mapping(mapping)
     codes = []
     for file in files:
-        report = _checked(file, plan, spec)
+        with progress_bar(f"check of {file.name}"):
+            report = _checked(file, plan, spec)
         codes.append(report.exit)
         _print_report(report, as_json)
     return worst(codes)
@@ -111,8 +114,7 @@ def _checked(file: Path, mapping: Mapping | None, spec: str | None) -> ImportRep
     try:
         content = read_bytes(file)
     except GeminaError as error:
-        finding = Finding("unreadable_file", Severity.ERROR, 0, "", "", "a readable file", error.what, error.remedy)
-        return ImportReport.unreadable(str(file), finding)
+        return _unreadable(file, error)
     wanted = specification(spec, mapping.spec if mapping else None)
     return check_source(content, str(file), wanted, mapping).report
 
@@ -122,7 +124,9 @@ def import_(
     cohort: CohortOption,
     mapping: MappingOption = None,
     spec: SpecOption = None,
-    replace: Annotated[bool, typer.Option(help="Replace a cohort of that name; its versions stay readable.")] = False,
+    replacing: Annotated[
+        bool, typer.Option("--replace", help="Replace a cohort of that name; its versions stay readable.")
+    ] = False,
     skip_bad_rows: Annotated[bool, typer.Option(help="Leave rows with errors out and list them.")] = False,
     pseudonymise: Annotated[bool, typer.Option(help="Replace identifiers by a keyed hash.")] = False,
     max_mb: Annotated[int, typer.Option("--max-mb", min=1, help="Largest file, MB.")] = 512,
@@ -138,15 +142,25 @@ def import_(
         spec=specification(spec, plan.spec if plan else None),
         mapping=plan,
         limits=limits,
-        replace=replace,
+        replace=replacing,
         skip_bad_rows=skip_bad_rows,
         pseudonymise=pseudonymise,
     )
-    content = _bounded_bytes(file, limits)
+    try:
+        content = _bounded_bytes(file, limits)
+    except UnreadableInput as error:
+        if as_json:
+            answer(_unreadable(file, error).as_dict())
+        raise
     with progress_bar("import"):
-        report = workspace(store).import_cohort(content, request)
+        report = replace(workspace(store).import_cohort(content, request), file=str(file))
     _print_report(report, as_json)
     return report.exit
+
+
+def _unreadable(file: Path, error: GeminaError) -> ImportReport:
+    finding = Finding("unreadable_file", Severity.ERROR, 0, "", "", "a readable file", error.what, error.remedy)
+    return ImportReport.unreadable(str(file), finding)
 
 
 def _bounded_bytes(file: Path, limits: Limits) -> bytes:

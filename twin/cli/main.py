@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except GeminaError as error:
         return _say(str(error), error.exit_code)
     except TyperException as error:
-        if not error.message:  # no words at all: the help was printed
+        if not error.format_message():  # no words at all: the help was printed
             return WRONG_USAGE
         return _say(f"{error.format_message()} (see: python -m twin --help)", WRONG_USAGE)
     except (KeyboardInterrupt, typer.Abort):

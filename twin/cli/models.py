@@ -9,6 +9,7 @@ from typing import Annotated, Final
 import pandas as pd
 import typer
 
+from data.cohort import Cohort
 from data.errors import Refused, WrongUsage
 from data.importing import check_source
 from twin.cli.terminal import (
@@ -25,6 +26,7 @@ from twin.cli.terminal import (
     write_bytes,
 )
 from twin.prediction import FittedTwin
+from twin.timeline import plan_digits
 from twin.workspace import Workspace
 
 DEFAULT_HORIZONS_MONTHS: Final = (12.0, 24.0, 36.0, 48.0, 60.0)
@@ -60,11 +62,14 @@ def _later(name: str) -> Callable[[], int]:
     return announce
 
 
-def fit(cohort: CohortOption, seed: SeedOption = 0, store: StoreOption = None) -> int:
+def fit(cohort: CohortOption, seed: SeedOption = 0, store: StoreOption = None, as_json: JsonOption = False) -> int:
     """Fit a new twin on a cohort and print its version; the first one of a cohort serves at once."""
     with progress_bar(f"twin of {cohort}") as report:
         version = workspace(store).fit(cohort, seed, report)
-    say(version)
+    if as_json:
+        answer({"model": version, "cohort": cohort, "seed": seed})
+    else:
+        say(version)
     return 0
 
 
@@ -91,9 +96,7 @@ def promote(
     store: StoreOption = None,
 ) -> int:
     """Let a fitted twin serve its cohort: a person's act, recorded in the audit."""
-    desk = workspace(store)
-    desk.twin(model)
-    desk.store.promote(model, actor=desk.settings.actor)
+    workspace(store).promote(model)
     say(f"{model} serves")
     return 0
 
@@ -135,13 +138,18 @@ def predict(
 ) -> int:
     """Risks of patients under plans, with intervals and support."""
     twin = chosen_twin(workspace(store), cohort, model)
-    table = _patients(patients, twin)
     wanted = "all" if plans == "all" else [plan.strip() for plan in plans.split(",")]
-    with progress_bar("prediction"):
-        predictions = twin.predict(table, wanted, _months(horizons, twin))
+    for plan in () if wanted == "all" else wanted:
+        plan_digits(twin.spec, plan)
+    months = _months(horizons, twin)
+    with progress_bar("prediction") as report:
+        report(0.0, "reading the patients")
+        known, code = _patients(patients, twin)
+        report(0.2, "computing")
+        predictions = twin.predict(known.frame, wanted, months)
     _write_table(out, predictions)
-    say(f"{out}: {len(predictions)} risks of {len(table)} patients by {twin.version}")
-    return 0
+    say(f"{out}: {len(predictions)} risks of {known.size} patients by {twin.version}")
+    return code
 
 
 def chosen_twin(desk: Workspace, cohort: str | None, model: str | None) -> FittedTwin:
@@ -155,8 +163,8 @@ def chosen_twin(desk: Workspace, cohort: str | None, model: str | None) -> Fitte
     return desk.twin(model or desk.serving_version(cohort or ""))
 
 
-def _patients(path: Path, twin: FittedTwin) -> pd.DataFrame:
-    """The typed table of a patient file; a file with errors is refused, all of them named on standard error."""
+def _patients(path: Path, twin: FittedTwin) -> tuple[Cohort, int]:
+    """The patients of a file and the exit code of its findings; errors refuse it, all named on standard error."""
     checked = check_source(read_bytes(path), path.name, twin.spec, partial=True)
     for finding in checked.report.findings:
         remark(str(finding))
@@ -165,7 +173,7 @@ def _patients(path: Path, twin: FittedTwin) -> pd.DataFrame:
         error = Refused(f"{path.name} cannot be used: {count} findings", remedy="they are listed above")
         error.exit_code = checked.report.exit
         raise error
-    return checked.cohort.frame
+    return checked.cohort, checked.report.exit
 
 
 def _months(text: str | None, twin: FittedTwin) -> list[float]:

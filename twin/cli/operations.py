@@ -23,6 +23,8 @@ from twin.workspace import DEMONSTRATION
 APP: Final = Path(__file__).resolve().parents[2] / "app.py"
 PORTS_TRIED: Final = 50
 SECONDS_TO_START: Final = 60.0
+LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
+EVERY_ADDRESS: Final = ("0.0.0.0", "::")  # noqa: S104 - compared with, never bound to unasked
 
 audit_program = typer.Typer(help="The audit trail of the store.", no_args_is_help=True)
 
@@ -66,7 +68,13 @@ def serve(
     with progress_bar("demonstration") as report:
         desk.prepare_demonstration(report)
     chosen = _free_port(address, port)
-    environment = {**os.environ, **({"TWIN_STORE": store} if store else {})}
+    settings = desk.settings
+    places = {
+        "TWIN_HOME": str(settings.home),
+        "TWIN_STORE": settings.store_url,
+        "TWIN_MODELS": str(settings.models_folder),
+    }
+    environment = {**os.environ, **places}  # absolute: the dashboard runs in another folder
     with _dashboard(address, chosen, environment) as server:
         _wait_until_it_answers(server, address, chosen)
         say(f"gemina: the dashboard is at http://{address}:{chosen} (stop it with Ctrl-C)")
@@ -89,8 +97,8 @@ def _free_port(address: str, first: int) -> int:
 def _dashboard(address: str, port: int, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "streamlit", "run", str(APP)]
     command += [f"--server.port={port}", f"--server.address={address}", "--logger.level=warning"]
-    if address not in ("localhost", "127.0.0.1"):
-        command.append(f"--server.allowedHosts={address}")
+    if address not in LOOPBACK:
+        command.append(f"--server.allowedHosts={'*' if address in EVERY_ADDRESS else address}")
     # Streamlit reads .streamlit/config.toml from the folder it is started in.
     server = subprocess.Popen(command, cwd=APP.parent, env=dict(environment), stdout=subprocess.DEVNULL)  # noqa: S603
     signal.signal(signal.SIGTERM, lambda *_: server.terminate())

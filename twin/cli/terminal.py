@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Annotated, Final
 
 import orjson
@@ -78,16 +79,27 @@ def read_bytes(path: Path) -> bytes:
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a whole file beside its place and move it there, so that a half-written one never stands.
 
+    A link keeps pointing to the file it names, and what is no regular file (a pipe, a device) is written to as it is.
+
     Raises:
         UnreadableInput: the place cannot be written.
     """
-    draft = path.with_name(f".{path.name}.part")
+    target = path.resolve()
     try:
-        draft.write_bytes(content)
-        draft.replace(path)
+        if target.exists() and not target.is_file():
+            target.write_bytes(content)
+            return
+        with NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as draft:
+            try:
+                draft.write(content)
+                draft.flush()
+                Path(draft.name).chmod(0o644)
+                Path(draft.name).replace(target)
+            except OSError:
+                Path(draft.name).unlink(missing_ok=True)
+                raise
     except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise UnreadableInput(f"cannot write {path}: {error.strerror}", remedy="check the folder") from error
+        raise UnreadableInput(f"cannot write {path}: {error.strerror}", remedy="name a file in a folder") from error
 
 
 @contextmanager

@@ -195,6 +195,7 @@ def _never_evaluated(targets: Sequence[Target]) -> list[Omission]:
         Omission("coverage of the stated intervals", "needs the true risks, which only synthetic patients have"),
         Omission("decisions", "no model of the physicians' decisions is fitted in this version"),
         Omission("policy", "no policy is learnt in this version"),
+        Omission("later landmarks", "only predictions from time zero are scored, not those after a state was seen"),
     ]
     if competing:
         omitted.append(Omission(f"d_calibration_p of {', '.join(competing)}", "defined without competing events only"))

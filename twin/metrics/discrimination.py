@@ -50,7 +50,7 @@ def uno_c(
     Args:
         observed: n patients.
         risk: (n,) anything that rises with the risk by `tau`.
-        tau: events after this month are not counted.
+        tau: events at this month or later are not counted.
         counts: (resamples, n) how often each patient is in each resample; every patient once where ``None``.
         strata: (n,) only patients of one stratum are compared (see `harrell_c`).
 

@@ -72,6 +72,26 @@ def follow_up(frame: pd.DataFrame, spec: Specification, outcome: Outcome) -> Fol
     return FollowUp(np.where(unknown, np.nan, np.maximum(months, FIRST_DAY_MONTHS)), np.where(unknown, CENSORED, cause))
 
 
+def while_on_plan(followed: FollowUp, decisions: Floats, effect_months: Floats, plan: Floats) -> FollowUp:
+    """The follow-up of patients for as long as what was decided agrees with a plan; censored when it no longer does.
+
+    Whoever dies before a decision was on every plan that agrees so far: left out, they would make the others immortal.
+
+    Args:
+        followed: (n,) patients.
+        decisions: (n, d) 0, 1 or NaN.
+        effect_months: (n, d) when each decision takes effect.
+        plan: (d,) 0 or 1.
+
+    Returns:
+        The same patients; months are NaN for those who never were on the plan.
+    """
+    leaving = np.where(decisions == plan, np.inf, effect_months).min(axis=1, initial=np.inf)
+    stays = followed.months <= leaving
+    months = np.where(leaving > 0, np.minimum(followed.months, leaving), np.nan)
+    return FollowUp(months, np.where(stays & (leaving > 0), followed.cause, CENSORED))
+
+
 def _numbers(frame: pd.DataFrame, column: str) -> Floats:
     if column not in frame:
         return np.full(len(frame), np.nan)
