@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from data.cohort import Cohort
+from data.dictionary_page import column_help
 from data.schema import Column, ColumnType
 from pages.parts import session as visit
 from pages.parts.guard import guarded
@@ -64,6 +65,7 @@ def _filter(cohort: Cohort, column: Column) -> list[str]:
         key=f"filter-{cohort.name}-{column.name}",
         format_func=lambda level: value_text(column, level),
         placeholder="any",
+        help=column_help(column),
         width=190,
     )
 

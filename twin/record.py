@@ -16,7 +16,7 @@ from data.cohort import typed_frame
 from data.errors import Refused
 from data.schema import UNKNOWN, Column, ColumnType, Decision, Role, Specification
 from twin.arrays import Flags, Floats
-from twin.timeline import Position, locate, plan_text
+from twin.timeline import Position, locate, plan_text, question_moment
 
 Value = str | float
 
@@ -107,6 +107,11 @@ class PatientRecord:
         """
         self.spec.column(column)
         return PatientRecord(self.spec, {**self.values, column: value})  # type: ignore[dict-item]
+
+    def known_after(self, landmarks_reached: int) -> PatientRecord:
+        """The record as it stood after that many landmarks, before the decision that follows."""
+        columns = self.spec.available_before(question_moment(self.spec, landmarks_reached))
+        return PatientRecord(self.spec, {c.name: self.values[c.name] for c in columns if c.name in self.values})
 
     @property
     def patient_id(self) -> str:

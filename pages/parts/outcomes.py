@@ -17,6 +17,7 @@ from pages.parts.charts import Band, RiskPanel, Steps
 from pages.parts.question import Question
 from pages.parts.widgets import note
 from pages.parts.words import out_of_hundred, percent, percent_range
+from twin.arrays import Floats
 from twin.curve import Estimate, RiskCurve
 from twin.observed import observed_on_plan
 from twin.prediction import FittedTwin
@@ -85,7 +86,8 @@ def _deciding_reason(support: Support) -> str:
 
 
 def _curves(twin: FittedTwin, cohort: Cohort, question: Question, answers: list[PlanAnswer]) -> None:
-    panels = [_panel(twin, cohort, outcome, question, answers) for outcome in _timed(twin)]
+    decisions = twin.capability.with_held(cohort.spec, decision_matrix(cohort.spec, cohort.frame))
+    panels = [_panel(cohort, decisions, outcome, question, answers) for outcome in _timed(twin)]
     if not panels:
         return
     axis = 100 if question.full_axis else charts.zoomed_axis_percent(panels)
@@ -109,10 +111,10 @@ def _offered(twin: FittedTwin, answers: list[PlanAnswer]) -> list[Outcome]:
 
 
 def _panel(
-    twin: FittedTwin, cohort: Cohort, outcome: Outcome, question: Question, answers: list[PlanAnswer]
+    cohort: Cohort, decisions: Floats, outcome: Outcome, question: Question, answers: list[PlanAnswer]
 ) -> RiskPanel:
     bands = [_band(each.curves[outcome.name]) for each in answers]
-    observed = [_observed(twin, cohort, outcome, question, each.plan) for each in answers]
+    observed = [_observed(cohort, decisions, outcome, question, each.plan) for each in answers]
     return RiskPanel(
         title=outcome.label,
         plan_a=bands[0],
@@ -126,9 +128,8 @@ def _band(curve: RiskCurve) -> Band:
     return Band(curve.months, curve.risk, curve.lower, curve.upper)
 
 
-def _observed(twin: FittedTwin, cohort: Cohort, outcome: Outcome, question: Question, plan: str) -> Steps | None:
+def _observed(cohort: Cohort, decisions: Floats, outcome: Outcome, question: Question, plan: str) -> Steps | None:
     """What happened to the cohort's patients while they were on a plan; ``None`` where nobody was."""
-    decisions = twin.capability.with_held(cohort.spec, decision_matrix(cohort.spec, cohort.frame))
     months = np.arange(0.0, question.horizon_months + 1.0)
     try:
         seen = observed_on_plan(cohort, outcome.name, plan, decisions, months, question.alive_until)

@@ -17,7 +17,7 @@ from pages.parts.widgets import patient_chooser
 from pages.parts.words import plan_name, value_text
 from twin.prediction import FittedTwin
 from twin.record import PatientRecord, decision_matrix
-from twin.timeline import OPEN, agrees, plan_text, question_moment
+from twin.timeline import OPEN, agrees, plan_text
 
 FREE: Final = "free"
 CHOICES: Final = {FREE: OPEN, "no": "0", "yes": "1"}
@@ -42,13 +42,6 @@ class Question:
     """Whether risks are drawn on 0 to 100 per cent."""
 
 
-def known_at(record: PatientRecord, landmarks_reached: int) -> PatientRecord:
-    """The record as it stood after that many landmarks, before the next decision."""
-    spec = record.spec
-    names = {column.name for column in spec.available_before(question_moment(spec, landmarks_reached))}
-    return PatientRecord(spec, {name: value for name, value in record.values.items() if name in names})
-
-
 def plans_given(twin: FittedTwin, cohort: Cohort) -> pd.Series:
     """The plan of each patient of a cohort, open where a decision is not recorded and not held."""
     digits = twin.capability.with_held(cohort.spec, decision_matrix(cohort.spec, cohort.frame))
@@ -61,7 +54,7 @@ def ask(session: Session, twin: FittedTwin, beside: DeltaGenerator, above: Delta
         patient_chooser(session)
         complete = session.record
         reached = _seen_from(twin, complete)
-        known = known_at(complete, reached)
+        known = complete.known_after(reached)
         wanted = _wanted(twin, complete, known)
         horizon = _horizon(twin)
         full_axis = st.toggle("Risk axis 0-100 %", key="full-axis", persist_state="session")
@@ -93,7 +86,7 @@ def _seen_from(twin: FittedTwin, record: PatientRecord) -> int:
 
 def _stood_at(twin: FittedTwin, record: PatientRecord, landmarks_reached: int) -> bool:
     """Whether the patient lived to that landmark with something to see there, as the twin reads the record."""
-    (group,) = twin.book.groups(known_at(record, landmarks_reached).to_frame())
+    (group,) = twin.book.groups(record.known_after(landmarks_reached).to_frame())
     return group.landmarks_reached == landmarks_reached
 
 

@@ -67,6 +67,22 @@ def test_fixing_a_decision_leaves_only_the_plans_that_agree(page: Page) -> None:
     assert sorted(plans) == ["100", "101", "110", "111"]
 
 
+def test_fixing_every_decision_changes_no_number_of_the_plan_that_is_left(page: Page) -> None:
+    page.goto("/")
+    settle(page)
+    figure = page.get_by_label(re.compile("Risk over time"))
+    risks = re.compile(r"plan A \((\d+)\) ([^,;.]+)")
+    free = risks.findall(figure.get_attribute("aria-label") or "")
+    decisions = ("Induction chemotherapy", "Concurrent chemotherapy", "Neck dissection")
+    for decision, digit in zip(decisions, free[0][0], strict=True):
+        control = page.get_by_role("radiogroup", name=decision)
+        control.get_by_role("radio", name="yes" if digit == "1" else "no").click()
+        settle(page)
+    expect(page.get_by_role("combobox", name="Plan B")).to_have_count(0)
+    assert len(free) == 3
+    assert risks.findall(figure.get_attribute("aria-label") or "") == free
+
+
 def test_horizon_reaches_the_figure(page: Page) -> None:
     page.goto("/")
     settle(page)
