@@ -1,0 +1,27 @@
+"""Randomised and pooled evidence about the effects of treatments: one table a disease, and what reads it."""
+
+from data.evidence.groups import Comparison, Condition, Group, parse_group
+from data.evidence.load import load_evidence, read_evidence
+from data.evidence.table import NO, YES, Design, Evidence, GivenAs, Measure, PublishedEffect, Spread
+from data.evidence.terms import EffectTerm, load_terms, read_terms, weak_prior_sd
+
+__all__ = [
+    "NO",
+    "YES",
+    "Comparison",
+    "Condition",
+    "Design",
+    "EffectTerm",
+    "Evidence",
+    "GivenAs",
+    "Group",
+    "Measure",
+    "PublishedEffect",
+    "Spread",
+    "load_evidence",
+    "load_terms",
+    "parse_group",
+    "read_evidence",
+    "read_terms",
+    "weak_prior_sd",
+]
