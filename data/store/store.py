@@ -11,13 +11,14 @@ import pandas as pd
 from sqlalchemy.orm import Session
 
 from data.cohort import Cohort
-from data.store import audit, cohorts, models
+from data.store import audit, cohorts, models, symptoms
 from data.store.audit import AuditEntry, AuditVerdict
 from data.store.database import Database
 from data.store.migrations import bring_up_to_date
-from data.store.summaries import CohortSummary, ModelSummary, PatientPage
+from data.store.summaries import CohortSummary, ModelSummary, PatientPage, SymptomSummary
+from data.symptoms import SymptomTable
 
-__all__ = ["AuditEntry", "AuditVerdict", "CohortSummary", "ModelSummary", "PatientPage", "Store"]
+__all__ = ["AuditEntry", "AuditVerdict", "CohortSummary", "ModelSummary", "PatientPage", "Store", "SymptomSummary"]
 
 
 class Store:
@@ -184,8 +185,81 @@ class Store:
         with self._database.reading() as session:
             return cohorts.find(session, name, version).report
 
+    def import_symptoms(
+        self,
+        name: str,
+        table: SymptomTable,
+        *,
+        version: int | None = None,
+        source: str,
+        report: Mapping[str, Any],
+        replace: bool = False,
+        actor: str,
+    ) -> SymptomSummary:
+        """Store the ratings of symptoms of a version of a cohort; ratings that they replace are gone for good.
+
+        Args:
+            name: the cohort.
+            table: the ratings, each of a patient of that version.
+            version: the version whose patients were looked at; the current one when ``None``.
+            source: the file they came from, or how they were made.
+            report: what the import's check found, as JSON values.
+            replace: whether ratings that the version has may be replaced.
+            actor: who imports.
+
+        Raises:
+            NotFound: there is no such cohort or version.
+            Conflict: the version has ratings and `replace` is not set.
+            Refused: there is no answer in the table, or ratings are of another disease or of strangers.
+        """
+        prepared = symptoms.prepare(table, source, report)
+        with self._change() as session:
+            stored, replaced = symptoms.add(session, name, version, prepared, replace)
+            details = {
+                "version": stored.version,
+                "patients": stored.patients,
+                "ratings": stored.ratings,
+                "digest": stored.digest,
+                "replaced": replaced,
+            }
+            audit.append(session, actor, "symptoms.import", name, details)
+        return stored
+
+    def symptom_summary(self, name: str, version: int | None = None) -> SymptomSummary | None:
+        """What is told about the ratings of a version of a cohort, the current one when none is named.
+
+        ``None`` where the version has none.
+
+        Raises:
+            NotFound: there is no such cohort or version.
+        """
+        with self._database.reading() as session:
+            return symptoms.summary(session, name, version)
+
+    def symptoms(self, name: str, version: int | None = None) -> SymptomTable | None:
+        """The ratings of a version of a cohort, the current one when none is named; ``None`` where it has none.
+
+        Raises:
+            NotFound: there is no such cohort or version.
+            DamagedArtefact: they do not agree with the digest of their import.
+        """
+        with self._database.reading() as session:
+            packed = symptoms.fetch(session, name, version)
+        return None if packed is None else packed.verified()
+
+    def patient_symptoms(self, name: str, patient_id: str, version: int | None = None) -> SymptomTable | None:
+        """The ratings of one patient, none where there is no such patient; ``None`` where the version has no ratings.
+
+        Raises:
+            NotFound: there is no such cohort or version.
+            DamagedArtefact: they cannot be read.
+        """
+        with self._database.reading() as session:
+            packed = symptoms.fetch(session, name, version, patient_id)
+        return None if packed is None else packed.table()
+
     def purge(self, name: str, version: int, actor: str) -> None:
-        """Remove a replaced version of a cohort for good.
+        """Remove a replaced version of a cohort for good, with its ratings of symptoms.
 
         Raises:
             NotFound: there is no such cohort or version.
@@ -197,7 +271,7 @@ class Store:
             audit.append(session, actor, "cohort.purge", name, details)
 
     def delete(self, name: str, actor: str) -> None:
-        """Remove a cohort with all its versions for good; its models stay listed and serve no more.
+        """Remove a cohort with all its versions and ratings for good; its models stay listed and serve no more.
 
         Raises:
             NotFound: there is no such cohort.

@@ -43,6 +43,28 @@ class CohortSummary:
 
 
 @dataclass(frozen=True)
+class SymptomSummary:
+    """The ratings of symptoms of one version of a cohort, without the ratings."""
+
+    cohort: str
+    version: int
+    """Version of the cohort"""
+    patients: int
+    """Number of patients who answered a question"""
+    ratings: int
+    """Number of answers"""
+    source: str
+    """File or generator the ratings came from"""
+    digest: str
+    """SHA-256 of the answers"""
+    imported_at: datetime
+
+    def as_dict(self) -> dict[str, Any]:
+        """The summary as JSON values."""
+        return {**vars(self), "imported_at": moment_text(self.imported_at)}
+
+
+@dataclass(frozen=True)
 class ModelSummary:
     """One fitted model, without its files."""
 

@@ -5,7 +5,18 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import JSON, Boolean, CheckConstraint, Dialect, ForeignKey, Integer, String, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    CheckConstraint,
+    Dialect,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Integer,
+    String,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
@@ -112,6 +123,50 @@ class PatientRow(Base):
     patient_id: Mapped[str] = mapped_column(Text)
     body: Mapped[str] = mapped_column(Text)
     """The values as a JSON array, in the order of the version's `columns`; null where nothing is recorded."""
+
+
+class SymptomSetRow(Base):
+    """The ratings of symptoms that belong to a version of a cohort, as one import brought them."""
+
+    __tablename__ = "symptom_sets"
+
+    version_id: Mapped[int] = mapped_column(
+        ForeignKey("cohort_versions.id", name="fk_symptom_sets_version_id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    )
+    questionnaire: Mapped[str] = mapped_column(Text)
+    """What was asked, as JSON: ratings are read by the items, weeks and scale under which they were given."""
+    patients: Mapped[int] = mapped_column(Integer)
+    """Number of patients who answered a question."""
+    ratings: Mapped[int] = mapped_column(Integer)
+    """Number of answers."""
+    source: Mapped[str] = mapped_column(Text)
+    digest: Mapped[str] = mapped_column(String(DIGEST_LENGTH))
+    imported_at: Mapped[datetime] = mapped_column(UtcMoment)
+    report: Mapped[dict[str, Any]] = mapped_column(JSON, deferred=True)
+
+
+class SymptomRatingRow(Base):
+    """The ratings of one patient of a version of a cohort."""
+
+    __tablename__ = "symptom_ratings"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["version_id", "row"],
+            ["patients.version_id", "patients.row"],
+            name="fk_symptom_ratings_patient",
+            ondelete="CASCADE",
+        ),
+        {"sqlite_with_rowid": False},
+    )
+
+    version_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    row: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    """Position of the patient in the cohort."""
+    body: Mapped[str] = mapped_column(Text)
+    """A JSON array of one entry a week of the questionnaire: null for a visit without an answer, else an array of one
+    rating an item, null where a question was left out."""
 
 
 class ModelRow(Base):

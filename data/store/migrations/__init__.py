@@ -14,7 +14,7 @@ from sqlalchemy import Connection, inspect, text
 from data.errors import Refused
 from data.store.database import Database
 
-REVISIONS: Final = ("0001",)
+REVISIONS: Final = ("0001", "0002")
 """Every revision this program knows, oldest first; kept here so that an up-to-date store never imports Alembic."""
 
 _LOCK: Final = 0x67656D696E61
