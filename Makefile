@@ -31,6 +31,7 @@ lint: $(VENV)/.development
 pages: $(VENV)/.development
 	@$(BIN)/python -m data.dictionary_page --out docs/dictionary.md
 	@$(BIN)/python -m data.synthetic.report --out docs/synthetic.md
+	@$(BIN)/python -m data.evidence.page --out docs/evidence.md
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

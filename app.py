@@ -11,6 +11,7 @@ page = st.navigation(
         st.Page("pages/twin.py", title="Twin", icon=":material/timeline:", default=True),
         st.Page("pages/patients.py", title="Patients", icon=":material/groups:"),
         st.Page("pages/cohorts.py", title="Cohorts", icon=":material/dataset:"),
+        st.Page("pages/evidence.py", title="Evidence", icon=":material/balance:"),
     ],
     position="top",
 )

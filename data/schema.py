@@ -100,6 +100,8 @@ class Decision:
     """When the decision takes effect, months from time zero."""
     month_if_previous_declined: float
     """The same when the decision before it was "no"."""
+    manner: str | None = None
+    """Category that says how a "yes" is carried out (an agent, say): a part of the decision, known with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,8 @@ class Landmark:
     moment: str
     label: str
     month: float
+    carried: tuple[str, ...] = ()
+    """States, or sums of them, that later states and outcomes depend on; the others are seen and passed over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,12 +178,38 @@ class RatioRule:
 
 
 @dataclass(frozen=True, slots=True)
+class ImputationRule:
+    """What must not be used to guess a value that is missing."""
+
+    column: str
+    without: tuple[str, ...]
+    """Columns that are coded by the value itself, so that they mean something else where it is missing."""
+
+
+@dataclass(frozen=True, slots=True)
 class AuditGroup:
     """Patients whom an evaluation looks at apart: one group a level, or one on either side of a threshold."""
 
     column: str
     above: float | None = None
     """Threshold of a number in the column's unit; ``None`` for a category, a flag or a text."""
+
+
+class SplitKind(StrEnum):
+    """How an evaluation sets patients apart who are unlike those it learns from."""
+
+    TEMPORAL = "temporal"
+    """Learnt from the earlier, scored on the later."""
+    CENTRE = "centre"
+    """Learnt from all but one, scored on that one, each in turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A column by which an evaluation sets patients apart; no model may read it."""
+
+    column: str
+    kind: SplitKind
 
 
 @dataclass(frozen=True)
@@ -205,8 +235,14 @@ class Specification:
     """(column, level, spelling met in real files): evidence for mapping suggestions, never applied unasked."""
     stage_groups: tuple[dict[str, str], ...] = field(default=(), repr=False)
     """Rows of the staging table: values of columns and the `stage_group` they imply."""
+    interacting: tuple[str, ...] = ()
+    """Columns (or sums) whose products in pairs enter the outcome models, chosen before any data were seen."""
+    imputation: tuple[ImputationRule, ...] = ()
+    """Rules for guessing missing values."""
     audit_groups: tuple[AuditGroup, ...] = ()
     """By what patients are grouped when a model is audited for groups it serves worse."""
+    splits: tuple[Split, ...] = ()
+    """By what patients are set apart when a model is tried on later patients, or on those of another centre."""
 
     @cached_property
     def by_name(self) -> dict[str, Column]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.parts import outcomes, question
+from pages.parts import outcomes, question, symptoms, trust, unknowns
 from pages.parts import session as visit
 from pages.parts.guard import guarded
 from pages.parts.session import Session
@@ -26,7 +26,11 @@ def render() -> None:
     with who:
         _who(session, session.record)
     with answers:
+        trust.show_disagreements(session.twin, asked)
         outcomes.show(session.twin, session.cohort, asked)
+        trust.show_model(session.twin)
+        unknowns.show(session.twin, asked)
+        symptoms.show(session, asked)
         _record(asked.record)
 
 

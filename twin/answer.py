@@ -1,4 +1,4 @@
-"""Refits of one patient's risks under some plans in; curves, probabilities and paired differences out."""
+"""Draws of one patient's risks under some plans in; curves, probabilities and paired differences out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from data.errors import NotFound
 from twin.arrays import Floats
 from twin.curve import DifferenceCurve, Estimate, RiskCurve
-from twin.interval import difference_interval, probability_interval, risk_band
+from twin.interval import percentile_interval, risk_band
+from twin.models.dependence import Dependence
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,12 +20,14 @@ class Answer:
     months: Floats
     """(m,)"""
     over_time: Mapping[str, Floats]
-    """By outcome: (1 + refits, plans, m) risks; row 0 is the fit"""
+    """By outcome: (1 + draws, plans, m) risks; row 0 is the fit"""
     binary: Mapping[str, Floats]
-    """By outcome: (1 + refits, plans) probabilities"""
+    """By outcome: (1 + draws, plans) probabilities"""
+    dependences: tuple[Dependence, ...]
+    """Of pairs of binary outcomes"""
     domain_ends: Mapping[str, float]
     level: float
-    """Share of the refits within an interval"""
+    """Share of the draws within an interval"""
     interval: str
 
     def curves(self, plan: str) -> dict[str, RiskCurve]:
@@ -50,9 +53,26 @@ class Answer:
         k = self._position(plan)
         estimates = {}
         for name, draws in self.binary.items():
-            lower, upper = probability_interval(draws[:, k], self.level)
-            estimates[name] = Estimate(float(draws[0, k]), float(lower), float(upper))
+            estimates[name] = self._estimate(draws[:, k])
         return estimates
+
+    def together(self, plan: str) -> dict[tuple[str, str], tuple[Estimate, Estimate]]:
+        """For each pair of binary outcomes, the probabilities of both and of at least one under `plan`.
+
+        Raises:
+            NotFound: the plan was not asked for.
+        """
+        k = self._position(plan)
+        pairs = {}
+        for pair in self.dependences:
+            first, second = self.binary[pair.first][:, k], self.binary[pair.second][:, k]
+            both, either = (self._estimate(draws) for draws in (pair.both(first, second), pair.either(first, second)))
+            pairs[pair.first, pair.second] = (both, either)
+        return pairs
+
+    def _estimate(self, draws: Floats) -> Estimate:
+        lower, upper = percentile_interval(draws, self.level)
+        return Estimate(float(draws[0]), float(lower), float(upper))
 
     def difference(self, plan_a: str, plan_b: str) -> dict[str, DifferenceCurve]:
         """Risks under `plan_a` less those under `plan_b`, by outcome.
@@ -64,7 +84,7 @@ class Answer:
         differences = {}
         for name, draws in self.over_time.items():
             paired = draws[:, a] - draws[:, b]
-            lower, upper = difference_interval(paired, self.level)
+            lower, upper = percentile_interval(paired, self.level)
             differences[name] = DifferenceCurve(name, self.months, paired[0], lower, upper, self.interval)
         return differences
 
@@ -77,9 +97,7 @@ class Answer:
         a, b = self._position(plan_a), self._position(plan_b)
         differences = {}
         for name, draws in self.binary.items():
-            paired = draws[:, a] - draws[:, b]
-            lower, upper = difference_interval(paired, self.level)
-            differences[name] = Estimate(float(paired[0]), float(lower), float(upper))
+            differences[name] = self._estimate(draws[:, a] - draws[:, b])
         return differences
 
     def _position(self, plan: str) -> int:

@@ -85,7 +85,7 @@ class RiskCurve:
 
 @dataclass(frozen=True, eq=False)
 class DifferenceCurve:
-    """Risk under one plan less the risk under another, by month, with the interval of paired refits."""
+    """Risk under one plan less the risk under another, by month, with the interval of paired draws."""
 
     outcome: str
     months: Floats

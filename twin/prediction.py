@@ -13,24 +13,29 @@ import pandas as pd
 from data.errors import Refused
 from data.schema import Decision, OutcomeKind, Specification
 from twin.answer import Answer
-from twin.arrays import Floats
+from twin.arrays import Floats, Integers
 from twin.capability import Capability
 from twin.curve import DifferenceCurve, Estimate, RiskCurve, check_months
-from twin.interval import probability_interval, risk_band
-from twin.models.outcome import BinaryModel, HazardModel, risks
+from twin.effects.estimate import Effects
+from twin.interval import percentile_interval, risk_band
+from twin.marginal import Marginal
+from twin.models.dependence import Dependence
+from twin.models.outcome import BinaryModel, EventModel
+from twin.origin import Origin
 from twin.plans import Group, PlanBook, identifier
 from twin.record import PatientRecord
-from twin.stage import Origin, Stage
-from twin.state import Known
-from twin.support import Support
+from twin.simulation.individual import MarginalIndividual
+from twin.simulation.situation import Situation, StateModels
+from twin.support import Support, SupportModel
+from twin.symptoms.model import SymptomModel
 from twin.threads import one_thread
-from twin.timeline import effect_months, plan_digits
+from twin.timeline import plan_digits
 
 PATIENTS_AT_ONCE: Final = 64
-"""Patients whose refits are held in memory together"""
+"""Patients whose draws are held in memory together"""
 
 Draws = Mapping[str, Floats]
-"""By outcome: (1 + refits, n, plans, months), with one month for a binary outcome; row 0 is the fit."""
+"""By outcome: (1 + draws, n, plans, months), with one month for a binary outcome; row 0 is the fit."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +45,14 @@ class FittedTwin:
     spec: Specification
     capability: Capability
     origin: Origin
-    stages: tuple[Stage, ...]
-    """Time zero first, then the landmarks whose states the cohort records"""
+    marginal: Marginal
+    states: StateModels
+    dependences: tuple[Dependence, ...]
+    """Of pairs of binary outcomes"""
+    effects: Effects
+    support_model: SupportModel
+    symptoms: SymptomModel | None = None
+    """Fitted beside it where the cohort has ratings of symptoms"""
     version: str = ""
     """Given when the twin is saved"""
 
@@ -62,36 +73,36 @@ class FittedTwin:
     @cached_property
     def outcomes(self) -> tuple[str, ...]:
         """Outcomes that are predicted, in the order of the specification."""
-        return tuple(outcome.name for outcome in self.spec.outcomes if self.stages[0].models(outcome.name))
+        return tuple(outcome.name for outcome in self.spec.outcomes if self._models(outcome.name))
 
     @cached_property
     def last_month(self) -> float:
         """The last month at which every time-to-event outcome is predicted."""
-        return min((self.domain_end(name) for name in self.stages[0].hazards), default=0.0)
+        return min((self.domain_end(name) for name in self.marginal.hazards), default=0.0)
 
     def domain_end(self, outcome: str) -> float:
         """The end of the longest follow-up for a time-to-event outcome, months; its risk is not predicted beyond."""
-        return min(float(stage.hazards[outcome].event.grid[-1]) for stage in self.stages if outcome in stage.hazards)
+        return self.marginal.last_month(outcome)
 
     def headline(self) -> dict[str, Any]:
         """What a list of models shows, as plain JSON."""
-        first = self.stages[0]
-        fitted: dict[str, HazardModel | BinaryModel] = {
-            **{name: hazards.event for name, hazards in first.hazards.items()},
-            **first.binaries,
+        fitted: dict[str, EventModel | BinaryModel] = {
+            **{name: hazards.event for name, hazards in self.marginal.hazards.items()},
+            **self.marginal.binaries,
         }
         return {
-            "kind": "ridge Cox and ridge logistic regression",
+            "kind": "marginal hazards with effects from trials and cohort, states revealed in between",
+            "serving": {name: hazards.serving for name, hazards in self.marginal.hazards.items()},
             "patients": self.origin.patients,
             "synthetic": self.origin.synthetic,
             "time_zero": str(self.origin.time_zero),
             "data_digest": self.origin.digest,
             "seed": self.origin.seed,
-            "refits": self.origin.refits,
+            "draws": self.origin.draws,
+            "evidence_weight": self.origin.evidence_weight,
             "interval": self.origin.interval_label,
-            "landmark_months": [stage.month for stage in self.stages],
             "outcomes": {name: {"patients": m.patients, "events": m.events} for name, m in fitted.items()},
-            "inputs": list(dict.fromkeys(entry.source for stage in self.stages for entry in stage.encoding.inputs)),
+            "inputs": [entry.source for entry in self.marginal.encoding.inputs],
             "held_decisions": self.capability.held,
         }
 
@@ -140,7 +151,7 @@ class FittedTwin:
         return pd.concat(tables).sort_index(kind="stable").reset_index(drop=True)
 
     def predict_draws(self, frame: pd.DataFrame, plans: Sequence[str], months: Sequence[float] | Floats) -> Draws:
-        """Risks of every refit; those of one refit belong together, across plans and outcomes.
+        """Risks of every draw; those of one draw belong together, across plans and outcomes.
 
         Args:
             frame: Typed columns, n patients; only what is known so far.
@@ -169,12 +180,13 @@ class FittedTwin:
         """
         asked = np.asarray(months, dtype=float)
         draws = self.predict_draws(record.to_frame(), plans, asked)
-        timed = [name for name in self.outcomes if name in self.stages[0].hazards]
+        timed = [name for name in self.outcomes if name in self.marginal.hazards]
         return Answer(
             plans=tuple(plans),
             months=asked,
             over_time={name: draws[name][:, 0] for name in timed},
             binary={name: draws[name][:, 0, :, 0] for name in self.outcomes if name not in timed},
+            dependences=self.dependences,
             domain_ends={name: self.domain_end(name) for name in timed},
             level=self.origin.interval,
             interval=self.origin.interval_label,
@@ -191,7 +203,7 @@ class FittedTwin:
     def difference(
         self, record: PatientRecord, plan_a: str, plan_b: str, months: Sequence[float] | Floats
     ) -> dict[str, DifferenceCurve]:
-        """Risks under `plan_a` less those under `plan_b`; the interval is that of differences within refits."""
+        """Risks under `plan_a` less those under `plan_b`; the interval is that of differences within draws."""
         return self.answer(record, (plan_a, plan_b), months).difference(plan_a, plan_b)
 
     def support(self, record: PatientRecord, plan: str) -> Support:
@@ -204,41 +216,66 @@ class FittedTwin:
         (group,) = self.book.groups(frame)
         return self._judge(frame, group, self.book.chosen(frame, group, plan))[0][0]
 
-    def _stage(self, group: Group, outcome: str | None = None) -> Stage:
-        """The latest stage behind the patients, of those that model `outcome`."""
-        passed = [stage for stage in self.stages if stage.landmarks_reached <= group.landmarks_reached]
-        return next(stage for stage in reversed(passed) if outcome is None or stage.models(outcome))
-
-    def _known(self, frame: pd.DataFrame, group: Group, stage: Stage) -> Known:
-        return Known.at(frame.iloc[group.rows], self.spec, stage.encoding.moment)
+    def _models(self, outcome: str) -> bool:
+        return outcome in self.marginal.hazards or outcome in self.marginal.binaries
 
     def _digits(self, plans: tuple[str, ...]) -> Floats:
         return np.array([plan_digits(self.spec, plan) for plan in plans]).reshape(len(plans), len(self.spec.decisions))
 
     def _draws(self, frame: pd.DataFrame, group: Group, plans: tuple[str, ...], months: Floats) -> Draws:
         digits = self._digits(plans)
-        acting = effect_months(self.spec, digits)
-        stages = {name: self._stage(group, name) for name in self.outcomes}
-        inputs = {
-            stage.landmarks_reached: stage.encoding.encode(self._known(frame, group, stage))
-            for stage in {stage.landmarks_reached: stage for stage in stages.values()}.values()
-        }
+        known = self.marginal.known(frame.iloc[group.rows].reset_index(drop=True), self.spec)
+        for name in self.marginal.hazards:
+            check_months(name, months, self.domain_end(name))
         draws: dict[str, Floats] = {}
         with one_thread():
-            for name, stage in stages.items():
-                known = inputs[stage.landmarks_reached]
-                if name in stage.binaries:
-                    draws[name] = stage.binaries[name].risks(known, digits)[..., None]
-                    continue
-                check_months(name, months, self.domain_end(name))
-                hazards = stage.hazards[name]
-                draws[name] = risks(hazards.event, hazards.rival, known, digits, acting, months, group.alive_until)
+            for rows, patients in self.marginal.batches(known):
+                for name in self.outcomes:
+                    found = self.marginal.risks(self.spec, name, patients, digits, months, group.alive_until)
+                    whole = draws.setdefault(name, np.empty((len(found), known.size, *found.shape[2:])))
+                    whole[:, rows] = found
+            for position in self._having_seen(frame, group):
+                situation = self.situation(frame.iloc[[group.rows[position]]], group)
+                for k, plan in enumerate(plans):
+                    for name, found in situation.risks(plan, months).items():
+                        draws[name][:, position, k] = found
         return draws
 
+    def _having_seen(self, frame: pd.DataFrame, group: Group) -> Integers:
+        """Positions within a group of the patients in whom a state is recorded that tells about outcomes."""
+        if not self.states.transitions.steps or not self.states.revealed:
+            return np.zeros(0, dtype=np.intp)
+        rows = frame.iloc[group.rows]
+        codes = [model.step.codes(rows) >= 0 for model in self.states.transitions.steps]
+        return np.flatnonzero(np.hstack(codes).any(axis=1))
+
+    def situation(self, frame: pd.DataFrame, group: Group | None = None) -> Situation:
+        """The patient in the one row of `frame` with what is recorded: states to come, and risks given every state."""
+        (own,) = [group] if group else self.book.groups(frame)
+        individual = MarginalIndividual.of(self.spec, self.marginal, frame)
+        so_far = plan_digits(self.spec, own.so_far)
+        return Situation.of(self.spec, self.states, frame, individual, so_far, own.alive_until)
+
     def _judge(self, frame: pd.DataFrame, group: Group, plans: tuple[str, ...]) -> list[list[Support]]:
-        stage = self._stage(group)
-        known = self._known(frame, group, stage)
-        return stage.support.judge(stage.encoding.encode(known), self._digits(plans), stage.encoding.outside(known))
+        rows = frame.iloc[group.rows].reset_index(drop=True)
+        known, digits = self.marginal.known(rows, self.spec), self._digits(plans)
+        propensity = self._propensity(rows, plan_digits(self.spec, group.so_far), digits)
+        encoded = self.marginal.encoding.encode(known)
+        return self.support_model.judge(encoded, digits, known=known, propensity=propensity)
+
+    def _propensity(self, frame: pd.DataFrame, so_far: Floats, digits: Floats) -> Floats:
+        """(n, plans) how likely the physicians are to decide as each plan does, at its least likely decision."""
+        result = np.ones((len(frame), len(digits)))
+        columns = [decision.column for decision in self.spec.decisions]
+        for k, column in enumerate(columns):
+            if not np.isnan(so_far[k]) or column not in self.effects.behaviour.decisions:
+                continue
+            for before in np.unique(digits[:, :k], axis=0):
+                decided = frame.assign(**dict(zip(columns[:k], before, strict=True)))
+                yes = self.effects.behaviour.probability(decided, column)[:, None]
+                same = (digits[:, :k] == before).all(axis=1)
+                result[:, same] = np.minimum(result[:, same], np.where(digits[same, k] == 1, yes, 1.0 - yes))
+        return result
 
     def _table(self, frame: pd.DataFrame, group: Group, plans: tuple[str, ...], months: Floats) -> pd.DataFrame:
         """The rows of one group; the index is the patient's position in `frame`."""
@@ -246,7 +283,7 @@ class FittedTwin:
         for name, draws in self._draws(frame, group, plans, months).items():
             outcome = self.spec.outcome(name)
             binary = outcome.kind is OutcomeKind.BINARY
-            lower, upper = (probability_interval if binary else risk_band)(draws, self.origin.interval)
+            lower, upper = (percentile_interval if binary else risk_band)(draws, self.origin.interval)
             read = [float(outcome.month or 0.0)] if binary else list(months)
             blocks.append(([(name, month) for month in read], np.stack([draws[0], lower, upper])))
         labels = [label for named, _ in blocks for label in named]

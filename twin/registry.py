@@ -59,10 +59,10 @@ def save(twin: FittedTwin, models_folder: Path, version: str) -> Path:
     draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=models_folder))
     try:
         for name, content in _files(twin.named(version)).items():
-            _write(draft / name, content)
-        _sync(draft)
+            write_new(draft / name, content)
+        sync(draft)
         _publish(draft, target)
-        _sync(models_folder)
+        sync(models_folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return target
@@ -104,7 +104,7 @@ def _files(twin: FittedTwin) -> dict[str, bytes]:
     document = _split(_adapter().dump_python(twin), arrays, "twin")
     packed = io.BytesIO()
     np.savez(packed, allow_pickle=False, **arrays)
-    files = {DOCUMENT: _canonical(document), ARRAYS: packed.getvalue()}
+    files = {DOCUMENT: canonical(document), ARRAYS: packed.getvalue()}
     return {**files, MANIFEST: _manifest(twin, files)}
 
 
@@ -130,6 +130,19 @@ def _joined(value: Any, arrays: dict[str, Floats]) -> Any:
     return value
 
 
+def seal(models_folder: Path, version: str) -> str:
+    """The seal of a saved version: it stands for every byte of it.
+
+    Raises:
+        NotFound: there is no such version.
+        DamagedArtefact: a file is not what the manifest says.
+    """
+    if version not in (available := versions(models_folder)):
+        raise NotFound.named("model", version, available, "name one of these, or fit a cohort")
+    _verified(models_folder / version, version)
+    return digest(canonical(_read_manifest(models_folder / version / MANIFEST)))
+
+
 def _manifest(twin: FittedTwin, files: dict[str, bytes]) -> bytes:
     said = {
         "format": FORMAT,
@@ -139,9 +152,9 @@ def _manifest(twin: FittedTwin, files: dict[str, bytes]) -> bytes:
         "synthetic": twin.origin.synthetic,
         "seed": twin.origin.seed,
         "libraries": dict(twin.origin.libraries),
-        "files": {name: {"sha256": _digest(content), "bytes": len(content)} for name, content in files.items()},
+        "files": {name: {"sha256": digest(content), "bytes": len(content)} for name, content in files.items()},
     }
-    return _canonical({**said, "seal": _digest(_canonical(said))})
+    return canonical({**said, "seal": digest(canonical(said))})
 
 
 def _verified(folder: Path, version: str) -> dict[str, bytes]:
@@ -161,8 +174,8 @@ def _verified(folder: Path, version: str) -> dict[str, bytes]:
         content = path.read_bytes()
         if len(content) != said["bytes"]:
             raise _damaged(path, f"{said['bytes']} bytes", f"{len(content)}")
-        if _digest(content) != said["sha256"]:
-            raise _damaged(path, f"SHA-256 {said['sha256']}", _digest(content))
+        if digest(content) != said["sha256"]:
+            raise _damaged(path, f"SHA-256 {said['sha256']}", digest(content))
         contents[name] = content
     return contents
 
@@ -172,7 +185,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(content)
         said = {key: value for key, value in manifest.items() if key != "seal"}
-        intact = content == _canonical(manifest) and manifest["seal"] == _digest(_canonical(said))
+        intact = content == canonical(manifest) and manifest["seal"] == digest(canonical(said))
     except (ValueError, AttributeError, KeyError):
         intact = False
     if not intact:
@@ -184,11 +197,13 @@ def _damaged(path: Path, expected: str, got: str) -> DamagedArtefact:
     return DamagedArtefact(f"{path}: expected {expected}, got {got}", remedy="restore it, or fit the cohort again")
 
 
-def _canonical(document: Any) -> bytes:
+def canonical(document: Any) -> bytes:
+    """A JSON document as the same bytes whenever it is the same document."""
     return (json.dumps(document, ensure_ascii=False, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
 
 
-def _digest(content: bytes) -> str:
+def digest(content: bytes) -> str:
+    """SHA-256 as text."""
     return hashlib.sha256(content).hexdigest()
 
 
@@ -205,14 +220,20 @@ def _taken(version: str) -> Conflict:
     return Conflict(f"model version '{version}' exists", remedy="a version never changes; save under another name")
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_new(path: Path, content: bytes) -> None:
+    """Write a file that is not there yet, to the disk.
+
+    Raises:
+        FileExistsError: it is there.
+    """
     with path.open("xb") as handle:
         handle.write(content)
         handle.flush()
         os.fsync(handle.fileno())
 
 
-def _sync(folder: Path) -> None:
+def sync(folder: Path) -> None:
+    """See to it that the entries of a folder are on the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from functools import cached_property
+from typing import Any, Self
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from data.errors import GeminaError
@@ -47,7 +51,21 @@ class Known:
         names = [column.name for column in spec.available_before(moment) if column.name in frame]
         return cls(spec, moment, frame[names])
 
+    @cached_property
+    def columns(self) -> Mapping[str, npt.NDArray[Any]]:
+        """Each column as an array of numbers, or of texts as objects."""
+        return {str(name): _array(self.frame[name]) for name in self.frame.columns}
+
     @property
     def size(self) -> int:
         """Number of patients."""
         return len(self.frame)
+
+
+def _array(values: pd.Series) -> npt.NDArray[Any]:
+    if values.dtype == np.float64:
+        return values.to_numpy()
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        levels = np.array([*values.cat.categories, None], dtype=object)
+        return np.asarray(levels[values.cat.codes.to_numpy()])
+    return values.to_numpy(dtype=object)

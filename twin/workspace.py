@@ -5,20 +5,29 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 from data.checks.identifiers import Pseudonymiser
-from data.errors import Refused
+from data.cohort import Cohort, content_digest
+from data.errors import NotFound, Refused
 from data.export import cohort_csv
 from data.importing import COMMAND_LINE_LIMITS, Checked, ImportReport, Limits, check_source
 from data.mapping import Mapping
 from data.schema import Specification
 from data.settings import Settings
 from data.store import ModelSummary, Store
+from data.symptom_files import check_ratings, ratings_csv
 from twin import registry
+from twin.arrays import Floats
+from twin.evaluations import SavedEvaluation, save_evaluation, saved_evaluations
 from twin.prediction import FittedTwin
+from twin.symptoms import SymptomModel, fit_symptoms
+
+if TYPE_CHECKING:
+    from twin.assessment import Assessment
 
 DEMONSTRATION: Final = "demonstration"
 """Name of the synthetic cohort that a fresh installation shows."""
@@ -43,6 +52,17 @@ class ImportRequest:
     limits: Limits = COMMAND_LINE_LIMITS
     replace: bool = False
     skip_bad_rows: bool = False
+    pseudonymise: bool = False
+
+
+@dataclass(frozen=True)
+class RatingsRequest:
+    """What an import of ratings of symptoms needs beside the bytes."""
+
+    cohort: str
+    file_name: str
+    limits: Limits = COMMAND_LINE_LIMITS
+    replace: bool = False
     pseudonymise: bool = False
 
 
@@ -104,8 +124,67 @@ class Workspace:
         self.store.record(self.settings.actor, "export", name, {"version": cohort.version, "bytes": len(content)})
         return content
 
-    def fit(self, name: str, seed: int = 0, progress: Progress | None = None) -> str:
+    def import_symptoms(self, content: bytes, request: RatingsRequest) -> ImportReport:
+        """Check ratings of a cohort's patients and, when nothing stands against them, store them in one transaction.
+
+        Raises:
+            NotFound: there is no such cohort.
+            Conflict: the cohort has ratings and `request.replace` is not set.
+            Refused: nobody asks patients with the cohort's disease about symptoms.
+        """
+        cohort = self.store.load(request.cohort)
+        pseudonymiser = self.pseudonymiser if request.pseudonymise else None
+        checked = check_ratings(content, request.file_name, cohort, limits=request.limits, pseudonymiser=pseudonymiser)
+        if checked.table is not None:
+            self.store.import_symptoms(
+                request.cohort,
+                checked.table,
+                version=cohort.version,
+                source=request.file_name,
+                report=checked.report.as_dict(),
+                replace=request.replace,
+                actor=self.settings.actor,
+            )
+        return checked.report
+
+    def export_symptoms(self, name: str) -> bytes:
+        """The ratings of symptoms of the current version of a cohort as CSV; recorded in the audit.
+
+        Raises:
+            NotFound: there is no such cohort.
+            Refused: it has no ratings.
+        """
+        cohort = self.store.load(name)
+        table = self.store.symptoms(name, cohort.version)
+        if table is None:
+            raise Refused(
+                f"version {cohort.version} of cohort '{name}' has no ratings of symptoms",
+                remedy=f"import them: python -m twin import-symptoms FILE --cohort {name}",
+            )
+        content = ratings_csv(table, cohort)
+        details = {"version": cohort.version, "bytes": len(content)}
+        self.store.record(self.settings.actor, "symptoms.export", name, details)
+        return content
+
+    def fit(
+        self,
+        name: str,
+        seed: int = 0,
+        progress: Progress | None = None,
+        *,
+        evidence_weight: float = 0.5,
+        compare: bool = True,
+    ) -> str:
         """Fit a twin on the current version of a cohort, keep it, and return its version.
+
+        Where the cohort has ratings of symptoms, these are fitted, too; the summary says why when they teach nothing.
+
+        Args:
+            name: Of the cohort.
+            seed: Of the draws and folds.
+            progress: Told how far it is.
+            evidence_weight: Of published effects against the cohort's own, 0 to 1.
+            compare: Whether other candidates than Cox regression may serve; comparing them takes minutes.
 
         Raises:
             NotFound: there is no such cohort.
@@ -114,14 +193,31 @@ class Workspace:
         from twin.fitting import FitSettings, fit_twin  # imported here: a page that only reads need not wait for it
 
         cohort = self.store.load(name)
-        twin = fit_twin(cohort, FitSettings(seed=seed), progress)
+        twin = fit_twin(cohort, FitSettings(seed=seed, evidence_weight=evidence_weight, select=compare), progress)
+        symptoms, said = self._fit_symptoms(cohort, progress)
+        twin = replace(twin, symptoms=symptoms)
         number = self.store.next_model_number(name)
-        content = hashlib.sha256(f"{twin.origin.digest} {seed}".encode()).hexdigest()[:8]
-        version = f"{name}-{number}-{content}"
+        inputs = f"{twin.origin.digest} {seed}" + (f" {symptoms.ratings}" if symptoms else "")
+        version = f"{name}-{number}-{hashlib.sha256(inputs.encode()).hexdigest()[:8]}"
         registry.save(twin, self.settings.models_folder, version)
-        summary = ModelSummary(version=version, cohort=name, cohort_version=cohort.version, summary=twin.headline())
+        summary = ModelSummary(
+            version=version, cohort=name, cohort_version=cohort.version, summary={**twin.headline(), **said}
+        )
         self.store.record_model(summary, actor=self.settings.actor)
         return version
+
+    def _fit_symptoms(self, cohort: Cohort, progress: Progress | None) -> tuple[SymptomModel | None, dict[str, Any]]:
+        """The model of a cohort's ratings, and what a list of models says of it; nothing where there are no ratings."""
+        table = self.store.symptoms(cohort.name, cohort.version)
+        if table is None:
+            return None, {}
+        if progress is not None:
+            progress(1.0, "symptoms over time")
+        try:
+            model = fit_symptoms(cohort, table)
+        except Refused as reason:
+            return None, {"symptoms": {"fitted": False, "reason": reason.what}}
+        return model, {"symptoms": {"fitted": True, "ratings": len(table.given), "ratings_digest": table.digest}}
 
     def promote(self, version: str) -> None:
         """Let a fitted twin serve its cohort; its files are verified first.
@@ -155,26 +251,100 @@ class Workspace:
         self.store.load(name)
         raise Refused(f"cohort '{name}' has no fitted twin", remedy=f"fit one: python -m twin fit --cohort {name}")
 
+    def evaluate(self, name: str, version: str | None = None, progress: Progress | None = None) -> Assessment:
+        """Evaluate a twin on a cohort and keep the result with its version.
+
+        On the cohort that taught it a twin is cross-validated, on the version of the cohort that it was fitted on; on
+        any other it is scored as it is.
+
+        Args:
+            name: Of the cohort.
+            version: Of the twin; the one that serves the cohort when left out.
+            progress: Told how far it is.
+
+        Raises:
+            NotFound: there is no such cohort or model.
+            Refused: no twin serves the cohort, or nothing can be evaluated.
+        """
+        # Imported here: it takes seconds that others need not wait.
+        from twin.assessment import assess_elsewhere, assess_own
+
+        version = version or self.serving_version(name)
+        twin = self.twin(version)
+        if twin.origin.cohort == name:
+            cohort = self.store.load(name, twin.origin.version)
+            found = assess_own(twin, cohort, progress, self._true_risks(cohort))
+        else:
+            found = assess_elsewhere(twin, self.store.load(name), progress, self._taught(twin))
+        seal = registry.seal(self.settings.models_folder, version)
+        saved = save_evaluation(self._evaluations_folder, version, seal, found.as_dict())
+        details = {"cohort": name, "kind": found.evaluation.kind, "number": saved.number}
+        self.store.record(self.settings.actor, "model.evaluate", version, details)
+        return found
+
+    def evaluations(self, version: str) -> tuple[SavedEvaluation, ...]:
+        """What was found of a twin so far, oldest first, each verified.
+
+        Raises:
+            NotFound: there is no such model.
+            DamagedArtefact: a file is not what was saved.
+        """
+        seal = registry.seal(self.settings.models_folder, version)
+        return saved_evaluations(self._evaluations_folder, version, seal)
+
+    @property
+    def _evaluations_folder(self) -> Path:
+        return self.settings.home / "evaluations"
+
+    def _taught(self, twin: FittedTwin) -> Cohort | None:
+        """The patients that taught a twin, where the store still has them."""
+        try:
+            cohort = self.store.load(twin.origin.cohort, twin.origin.version)
+        except NotFound:
+            return None
+        return cohort if content_digest(cohort.frame, cohort.spec) == twin.origin.digest else None
+
+    def _true_risks(self, cohort: Cohort) -> dict[str, Floats] | None:
+        """The true risks of the demonstration's patients, who can be made again; of nobody else are they known."""
+        if not cohort.synthetic or cohort.size != DEMONSTRATION_PATIENTS:
+            return None
+        from data.synthetic import generate
+        from twin.evaluation.evaluate import EvaluationSettings
+        from twin.evaluation.truth import true_risks
+
+        synthetic = generate(DEMONSTRATION_PATIENTS)
+        same = content_digest(synthetic.cohort.frame, cohort.spec) == content_digest(cohort.frame, cohort.spec)
+        return true_risks(synthetic, EvaluationSettings.horizons) if same else None
+
     def prepare_demonstration(self, progress: Progress | None = None) -> bool:
         """Create the demonstration cohort and its twin where they are missing; whether anything was missing."""
-        from data.synthetic import generate  # imported here: needed once in the life of an installation
-
         with _preparing:
-            missing_cohort = DEMONSTRATION not in {cohort.name for cohort in self.store.cohorts()}
-            if missing_cohort:
-                synthetic = generate(DEMONSTRATION_PATIENTS)
-                self.store.import_cohort(
-                    DEMONSTRATION,
-                    synthetic.cohort,
-                    source=f"synthetic, {DEMONSTRATION_PATIENTS} patients, seed 0",
-                    mapping=None,
-                    report={},
-                    actor=self.settings.actor,
-                )
+            missing_data = self._make_demonstration()
             missing_model = self.store.serving(DEMONSTRATION) is None
             if missing_model:
-                self.fit(DEMONSTRATION, progress=progress)
-            return missing_cohort or missing_model
+                # A first start shall not wait for the comparison; fitting again makes it.
+                self.fit(DEMONSTRATION, progress=progress, compare=False)
+            return missing_data or missing_model
+
+    def _make_demonstration(self) -> bool:
+        """Create the demonstration cohort and the ratings of its patients where missing; whether anything was."""
+        there = DEMONSTRATION in {cohort.name for cohort in self.store.cohorts()}
+        if there and self.store.symptom_summary(DEMONSTRATION) is not None:
+            return False
+        from data.synthetic import generate  # imported here: needed once in the life of an installation
+        from data.synthetic.symptoms import symptoms
+
+        synthetic = generate(DEMONSTRATION_PATIENTS)
+        source = f"synthetic, {DEMONSTRATION_PATIENTS} patients, seed 0"
+        actor = self.settings.actor
+        if not there:
+            self.store.import_cohort(
+                DEMONSTRATION, synthetic.cohort, source=source, mapping=None, report={}, actor=actor
+            )
+        elif self.store.cohort(DEMONSTRATION).digest != content_digest(synthetic.cohort.frame, synthetic.cohort.spec):
+            return False  # somebody's own patients under that name
+        self.store.import_symptoms(DEMONSTRATION, symptoms(synthetic), source=source, report={}, actor=actor)
+        return True
 
 
 def open_workspace(settings: Settings | None = None) -> Workspace:

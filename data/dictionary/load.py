@@ -18,12 +18,15 @@ from data.schema import (
     Contradiction,
     Decision,
     Expectation,
+    ImputationRule,
     Landmark,
     Outcome,
     OutcomeKind,
     RatioRule,
     Role,
     Specification,
+    Split,
+    SplitKind,
     SumFeature,
 )
 
@@ -82,7 +85,7 @@ def _build(document: dict[str, Any], folder: Path) -> Specification:
         summary=tuple(document.get("summary", ())),
         disease_terms=tuple(document.get("disease_terms", ())),
         decisions=tuple(_decision(entry) for entry in document.get("decisions", ())),
-        landmarks=tuple(Landmark(**entry) for entry in document.get("landmarks", ())),
+        landmarks=tuple(_landmark(entry) for entry in document.get("landmarks", ())),
         outcomes=tuple(_outcome(entry) for entry in document["outcomes"]),
         features=tuple(
             SumFeature(entry["name"], entry["label"], tuple(fnmatch.filter(names, entry["sum_of"])))
@@ -94,7 +97,12 @@ def _build(document: dict[str, Any], folder: Path) -> Specification:
             (row["column"], row["level"], row["spelling"]) for row in _optional_rows(folder, document.get("synonyms"))
         ),
         stage_groups=tuple(_optional_rows(folder, document.get("stage_groups"))),
+        interacting=tuple(document.get("interacting", ())),
+        imputation=tuple(
+            ImputationRule(entry["column"], tuple(entry["without"])) for entry in document.get("imputation", ())
+        ),
         audit_groups=tuple(AuditGroup(**entry) for entry in document.get("audit_groups", ())),
+        splits=tuple(Split(column, SplitKind(kind)) for kind, column in document.get("splits", {}).items()),
     )
     _verify(spec)
     return spec
@@ -148,7 +156,12 @@ def _decision(entry: dict[str, Any]) -> Decision:
         phrase_without=entry.get("phrase_without", ""),
         month=month,
         month_if_previous_declined=float(entry.get("month_if_previous_declined", month)),
+        manner=entry.get("manner"),
     )
+
+
+def _landmark(entry: dict[str, Any]) -> Landmark:
+    return Landmark(entry["moment"], entry["label"], float(entry["month"]), tuple(entry.get("carried", ())))
 
 
 def _outcome(entry: dict[str, Any]) -> Outcome:
@@ -209,7 +222,13 @@ def _verify(spec: Specification) -> None:
         *(e.column for rule in spec.contradictions for e in (*rule.when, *rule.expect)),
         *(column for column, _, _ in spec.synonyms),
         *(group.column for group in spec.audit_groups),
+        *(split.column for split in spec.splits),
+        *(decision.manner for decision in spec.decisions if decision.manner),
+        *(name for rule in spec.imputation for name in (rule.column, *rule.without)),
     ]
+    sums = {feature.name for feature in spec.features}
+    mentioned += [name for name in spec.interacting if name not in sums]
+    mentioned += [name for landmark in spec.landmarks for name in landmark.carried if name not in sums]
     faults = [f"column '{name}' is mentioned and not defined" for name in mentioned if name not in spec.by_name]
     moments = [
         *(column.available_from for column in spec.columns),
@@ -233,10 +252,19 @@ def _verify(spec: Specification) -> None:
         for group in spec.audit_groups
         if group.column in spec.by_name and _measured(spec.by_name[group.column]) == (group.above is None)
     ]
+    faults += [
+        f"split '{split.column}' is not a column for audits, or its values have no order in time"
+        for split in spec.splits
+        if split.column in spec.by_name and not _separates(spec.by_name[split.column], split.kind)
+    ]
     if len(spec.by_name) != len(spec.columns):
         faults.append("two columns have the same name")
     if faults:
         raise SpecificationError(f"specification {spec.name} is inconsistent: " + "; ".join(sorted(set(faults))))
+
+
+def _separates(column: Column, kind: SplitKind) -> bool:
+    return column.role is Role.AUDIT and (kind is SplitKind.CENTRE or _measured(column))
 
 
 def _measured(column: Column) -> bool:

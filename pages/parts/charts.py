@@ -19,6 +19,9 @@ DENSE_UP_TO_MONTHS: Final = 36
 ZOOM_STEPS_PERCENT: Final = (5, 10, 20, 30, 40, 60, 80, 100)
 PANEL_HEIGHT_PX: Final = 250
 ROW_HEIGHT_PX: Final = 17
+INTERVAL_ONLY: Final = "not supported, interval only"
+HATCHES: Final = {"solid": "/", "dash": "\\"}
+"""Of a plan's interval, by how its line would be drawn"""
 SHOWN_WITHOUT_MODE_BAR: Final = {"displayModeBar": False}
 
 
@@ -30,6 +33,8 @@ class Band:
     risk: NDArray[np.float64]
     lower: NDArray[np.float64]
     upper: NDArray[np.float64]
+    supported: bool = True
+    """Whether the risk may be drawn; otherwise its interval is, hatched, and no line inside it"""
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,9 @@ def _add_band(
         return
     months = np.concatenate([band.months, band.months[::-1]])
     outline = 100.0 * np.concatenate([band.upper, band.lower[::-1]])
+    if not band.supported:
+        _add_hatched(figure, column, months, outline, f"{name}: {INTERVAL_ONLY}", colour, dash, palette)
+        return
     shade = {"x": months, "y": outline, "fill": "toself", "fillcolor": palette.band(colour), "line": {"width": 0}}
     figure.add_trace(go.Scatter(**shade, hoverinfo="skip", showlegend=False, mode="lines"), row=1, col=column)
     ranges = 100.0 * np.column_stack([band.lower, band.upper])
@@ -115,6 +123,44 @@ def _add_band(
             mode="lines",
             line={"color": colour, "dash": dash, "width": 2.5},
             hovertemplate=name + ": %{y:.0f} % (%{customdata[0]:.0f}-%{customdata[1]:.0f})<extra></extra>",
+        ),
+        row=1,
+        col=column,
+    )
+
+
+def _add_hatched(
+    figure: go.Figure,
+    column: int,
+    months: NDArray[np.float64],
+    outline: NDArray[np.float64],
+    name: str,
+    colour: str,
+    dash: str,
+    palette: Palette,
+) -> None:
+    """The interval of a risk that nobody knows: its outline in the plan's manner, filled with grey hatching."""
+    pattern = {
+        "shape": HATCHES[dash],
+        "fgcolor": palette.observed,
+        "fgopacity": 0.6,
+        "bgcolor": "rgba(0,0,0,0)",
+        "size": 9,
+        "solidity": 0.1,
+    }
+    figure.add_trace(
+        go.Scatter(
+            x=months,
+            y=outline,
+            fill="toself",
+            fillpattern=pattern,
+            line={"color": colour, "dash": dash, "width": 1},
+            mode="lines",
+            name=name,
+            legendgroup=name,
+            legendrank=1,
+            showlegend=column == 1,
+            hoverinfo="skip",
         ),
         row=1,
         col=column,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
 
 import numpy as np
 import streamlit as st
@@ -15,20 +14,15 @@ from data.schema import Outcome, OutcomeKind
 from pages.parts import charts, palette
 from pages.parts.charts import Band, RiskPanel, Steps
 from pages.parts.question import Question
+from pages.parts.trust import show_support
 from pages.parts.widgets import note
-from pages.parts.words import out_of_hundred, percent, percent_range
+from pages.parts.words import OUTSIDE, out_of_hundred, percent, percent_range, percent_span
 from twin.arrays import Floats
 from twin.curve import Estimate, RiskCurve
 from twin.observed import observed_on_plan
 from twin.prediction import FittedTwin
 from twin.record import decision_matrix
-from twin.support import ENOUGH_ALIKE, Support, SupportLevel
-
-SUPPORT_LOOKS: Final[dict[SupportLevel, tuple[Literal["green", "orange", "red"], str]]] = {
-    SupportLevel.SUPPORTED: ("green", ":material/check_circle:"),
-    SupportLevel.THIN: ("orange", ":material/warning:"),
-    SupportLevel.UNSUPPORTED: ("red", ":material/block:"),
-}
+from twin.support import Support, SupportLevel
 
 
 @dataclass(frozen=True)
@@ -48,6 +42,17 @@ class PlanAnswer:
             return self.binary[outcome.name]
         return self.curves[outcome.name].at(month)
 
+    @property
+    def supported(self) -> bool:
+        """Whether single numbers may be shown, and not intervals only."""
+        return self.support.level is not SupportLevel.UNSUPPORTED
+
+    def said(self, estimate: Estimate) -> str:
+        """A risk with its interval; the interval alone where the cohort does not support more."""
+        if self.supported:
+            return percent_range(estimate.value, estimate.lower, estimate.upper)
+        return f"{percent_span(estimate.lower, estimate.upper)}, {OUTSIDE}"
+
 
 def ask_twin(twin: FittedTwin, question: Question) -> list[PlanAnswer]:
     """The answers under plan A and, where there is one, plan B; computed together, so that they are paired."""
@@ -62,27 +67,14 @@ def ask_twin(twin: FittedTwin, question: Question) -> list[PlanAnswer]:
 def show(twin: FittedTwin, cohort: Cohort, question: Question) -> None:
     """Draw the answers to a question."""
     answers = ask_twin(twin, question)
-    _supports(answers)
+    for each in answers:
+        show_support(each.name, each.support)
     _curves(twin, cohort, question, answers)
     _numbers(twin, question, answers)
     with st.expander("In words", icon=":material/notes:"):
         _words(twin, question, answers)
     with st.expander("As a table", icon=":material/table:"):
         _table(twin, question, answers)
-
-
-def _supports(answers: list[PlanAnswer]) -> None:
-    with st.container(horizontal=True, gap="small"):
-        for each in answers:
-            colour, icon = SUPPORT_LOOKS[each.support.level]
-            text = f"Plan {each.name} {each.support.level.value}: {_deciding_reason(each.support)}"
-            st.badge(text, color=colour, icon=icon, help=each.support.sentence)
-
-
-def _deciding_reason(support: Support) -> str:
-    """What made the level: few alike patients, or, where there are enough, what came after that."""
-    enough = support.alike_with_plan >= ENOUGH_ALIKE
-    return support.reasons[1] if enough and len(support.reasons) > 1 else support.reasons[0]
 
 
 def _curves(twin: FittedTwin, cohort: Cohort, question: Question, answers: list[PlanAnswer]) -> None:
@@ -113,7 +105,7 @@ def _offered(twin: FittedTwin, answers: list[PlanAnswer]) -> list[Outcome]:
 def _panel(
     cohort: Cohort, decisions: Floats, outcome: Outcome, question: Question, answers: list[PlanAnswer]
 ) -> RiskPanel:
-    bands = [_band(each.curves[outcome.name]) for each in answers]
+    bands = [_band(each.curves[outcome.name], each.supported) for each in answers]
     observed = [_observed(cohort, decisions, outcome, question, each.plan) for each in answers]
     return RiskPanel(
         title=outcome.label,
@@ -124,8 +116,8 @@ def _panel(
     )
 
 
-def _band(curve: RiskCurve) -> Band:
-    return Band(curve.months, curve.risk, curve.lower, curve.upper)
+def _band(curve: RiskCurve, supported: bool) -> Band:
+    return Band(curve.months, curve.risk, curve.lower, curve.upper, supported)
 
 
 def _observed(cohort: Cohort, decisions: Floats, outcome: Outcome, question: Question, plan: str) -> Steps | None:
@@ -146,14 +138,13 @@ def _numbers(twin: FittedTwin, question: Question, answers: list[PlanAnswer]) ->
         lines = [f"**{outcome.label}**"]
         for each, colour in zip(answers, ("blue", "orange"), strict=False):
             estimate = each.estimate(outcome, question.horizon_months)
-            numbers = percent_range(estimate.value, estimate.lower, estimate.upper)
-            lines.append(f":{colour}[**{each.name}** {numbers}]")
+            lines.append(f":{colour}[**{each.name}** {each.said(estimate)}]")
         column.markdown("  \n".join(lines))
     note(
         f"Risks by month {question.horizon_months} (outcomes that name a month: at that month), "
         f"in brackets the {twin.origin.interval_label} interval. Benefit and harm stand apart: they are not summed. "
-        "Plans differ as they did in this cohort, adjusted for what it records; who had which was not left to chance, "
-        "so a difference is no proof of effect."
+        "What decisions do is taken from published effects and from this cohort, adjusted for what it records, as the "
+        "Evidence page shows; who had which here was not left to chance, so a difference is no proof of effect."
     )
 
 
@@ -169,10 +160,9 @@ def _sentences(twin: FittedTwin, question: Question, each: PlanAnswer) -> list[s
     for outcome in _offered(twin, [each]):
         estimate = each.estimate(outcome, question.horizon_months)
         within = "" if outcome.kind is OutcomeKind.BINARY else f" within {question.horizon_months} months"
-        sentences.append(
-            f"{outcome.label}{within}: {out_of_hundred(estimate.value)} patients like this one "
-            f"({100 * estimate.lower:.0f} to {100 * estimate.upper:.0f})."
-        )
+        span = f"{100 * estimate.lower:.0f} to {100 * estimate.upper:.0f}"
+        said = f"{out_of_hundred(estimate.value)} patients like this one ({span})"
+        sentences.append(f"{outcome.label}{within}: {said if each.supported else f'{span} of 100, {OUTSIDE}'}.")
     return sentences
 
 
@@ -181,11 +171,15 @@ def _alternative(twin: FittedTwin, question: Question, answers: list[PlanAnswer]
     parts = []
     for outcome in _timed(twin):
         said = [
-            f"plan {each.name} ({each.plan}) {percent(each.estimate(outcome, question.horizon_months).value)}"
+            f"plan {each.name} ({each.plan}) {_briefly(each, each.estimate(outcome, question.horizon_months))}"
             for each in answers
         ]
         parts.append(f"{outcome.label} by month {question.horizon_months}: " + ", ".join(said))
     return "Risk over time. " + "; ".join(parts) + ". The table below the figure holds the numbers."
+
+
+def _briefly(each: PlanAnswer, estimate: Estimate) -> str:
+    return percent(estimate.value) if each.supported else each.said(estimate)
 
 
 def _table(twin: FittedTwin, question: Question, answers: list[PlanAnswer]) -> None:
@@ -197,6 +191,6 @@ def _table(twin: FittedTwin, question: Question, answers: list[PlanAnswer]) -> N
             row: dict[str, str] = {"Outcome": outcome.label, "By month": f"{month:g}"}
             for each in answers:
                 estimate = each.estimate(outcome, month)
-                row[f"Plan {each.name} ({each.plan})"] = percent_range(estimate.value, estimate.lower, estimate.upper)
+                row[f"Plan {each.name} ({each.plan})"] = each.said(estimate)
             rows.append(row)
     st.dataframe(rows, hide_index=True, alt="The risks of the figure and their intervals, by outcome and month")

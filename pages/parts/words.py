@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from string import Formatter
 from typing import Final
 
+from data.evidence import Comparison, Condition, Group
 from data.schema import Column, ColumnType, Role, Specification
 from twin.record import PatientRecord
 
 MISSING: Final = "unknown"
+COMPARED: Final = {
+    Comparison.AT_MOST: "at most",
+    Comparison.AT_LEAST: "at least",
+    Comparison.BELOW: "below",
+    Comparison.ABOVE: "above",
+}
+OUTSIDE: Final = "outside what the cohort supports"
 _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()#+\-.!|~$:<>&])")
 
 
@@ -89,3 +97,41 @@ def plan_name(spec: Specification, plan: str) -> str:
     """A plan in words with its digits, e.g. ``Induction + chemoradiation (110)``."""
     label = spec.plan_label(plan)
     return f"{label[:1].upper()}{label[1:]} ({plan})"
+
+
+def percent_span(lower: float, upper: float) -> str:
+    """An interval of a probability without the probability, e.g. ``11-20 %``."""
+    return f"{100 * lower:.0f}-{100 * upper:.0f} %"
+
+
+def capitalised(text: str) -> str:
+    """Words as the beginning of a sentence."""
+    return text[:1].upper() + text[1:]
+
+
+def listed(words: Sequence[str]) -> str:
+    """Words as a part of a sentence, e.g. ``one, two and three``."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def input_text(spec: Specification, name: str) -> str:
+    """An input of a model as read aloud, e.g. ``t_stage T4`` as ``T stage T4``."""
+    source, _, level = name.partition(" ")
+    labels = {feature.name: feature.label for feature in spec.features}
+    labels |= {column.name: column.label for column in spec.columns}
+    labels |= {decision.column: decision.label for decision in spec.decisions}
+    return f"{labels.get(source, source)} {level.replace('_', ' ')}".rstrip()
+
+
+def group_text(spec: Specification, group: Group) -> str:
+    """A group of patients as read aloud, e.g. ``HPV negative and (T stage T4 or N stage N3)``."""
+    clauses = [" or ".join(_condition_text(spec, condition) for condition in clause) for clause in group.clauses]
+    return " and ".join(f"({said})" if " or " in said and len(clauses) > 1 else said for said in clauses)
+
+
+def _condition_text(spec: Specification, condition: Condition) -> str:
+    column = spec.column(condition.column)
+    if condition.comparison is Comparison.EQUAL:
+        value: object = float(condition.value) if column.is_numeric else condition.value
+        return f"{column.label} {value_text(column, value)}"
+    return f"{column.label} {COMPARED[condition.comparison]} {condition.value} {column.unit}".rstrip()

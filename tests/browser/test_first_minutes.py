@@ -8,7 +8,12 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-PAGES = {"Twin": "Plan A", "Patients": "Open the twin", "Cohorts": "Can answer"}
+PAGES = {
+    "Twin": "Plan A",
+    "Patients": "Open the twin",
+    "Cohorts": "Can answer",
+    "Evidence": "Can the cohort compare them?",
+}
 
 
 def turn_to(page: Page, title: str) -> None:

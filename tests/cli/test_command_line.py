@@ -165,6 +165,7 @@ def test_from_an_empty_machine_to_predictions(home: Path, capsys: pytest.Capture
     assert (risks["lower"] <= risks["risk"]).all()
     assert (risks["risk"] <= risks["upper"]).all()
     assert set(risks["model"]) == {version}
+    assert set(risks["interval"]) == {"90% calibrated"}
     pd.testing.assert_frame_equal(pd.read_parquet(home / "risks.parquet"), risks)
 
 

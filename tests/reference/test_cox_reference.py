@@ -7,9 +7,9 @@ from lifelines import CoxPHFitter, CoxTimeVaryingFitter, NelsonAalenFitter
 from scipy.optimize import approx_fprime
 from sklearn.linear_model import LogisticRegression
 
-from twin.models.estimators import lifelines_cox, sklearn_logistic
 from twin.models.hazard import CoxLikelihood, Episodes, fit_ridge_cox
 from twin.models.logistic import fit_ridge_logistic
+from twin.models.posterior import CoxProblem
 
 
 def drawn_episodes(seed: int, *, rows: int = 250, inputs: int = 4, entries: bool = True) -> Episodes:
@@ -30,17 +30,69 @@ def ones(episodes: Episodes) -> np.ndarray:
     return np.ones(len(episodes.stop))
 
 
+def lifelines_cox(episodes: Episodes, precision: np.ndarray) -> CoxPHFitter:
+    """The penalised fit of lifelines, which scales inputs by their deviations and divides the penalty by the rows."""
+    frame = table(episodes).drop(columns="id")
+    spread = episodes.inputs.std(axis=0, ddof=1)
+    reference = CoxPHFitter(penalizer=precision / (len(frame) * spread**2))
+    precise = {"precision": 1e-12, "r_precision": 1e-14}
+    return reference.fit(frame, "stop", "event", entry_col="start", fit_options=precise)
+
+
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("entries", [False, True])
 def test_ridge_coefficients_equal_those_of_lifelines(seed: int, entries: bool) -> None:
     episodes = drawn_episodes(seed, entries=entries)
     precision = np.array([0.5, 4.0, 30.0, 1.0])
-    frame = table(episodes).drop(columns="id")
-    spread = episodes.inputs.std(axis=0, ddof=1)
-    reference = CoxPHFitter(penalizer=precision / (len(frame) * spread**2))
-    reference.fit(frame, "stop", "event", entry_col="start", fit_options={"precision": 1e-12, "r_precision": 1e-14})
     ours = fit_ridge_cox(CoxLikelihood(episodes, ones(episodes)), precision)
-    np.testing.assert_allclose(ours, reference.params_.to_numpy(), atol=1e-6)
+    np.testing.assert_allclose(ours, lifelines_cox(episodes, precision).params_.to_numpy(), atol=1e-6)
+
+
+def test_the_mode_of_the_posterior_is_the_penalised_fit_of_lifelines() -> None:
+    episodes, precision = drawn_episodes(7), np.array([1.0, 1.0, 10.0, 2.0])
+    problem = CoxProblem(CoxLikelihood(episodes, ones(episodes)), np.zeros((len(episodes.stop), 0)))
+    reference = lifelines_cox(episodes, precision)
+    for start in (None, np.full(4, 0.7)):
+        mode = problem.mode(precision, start)
+        np.testing.assert_allclose(mode.coefficients, reference.params_.to_numpy(), atol=1e-4)
+
+
+def test_the_covariance_of_a_wide_prior_is_that_of_lifelines() -> None:
+    """lifelines takes the inverse information of the unpenalised likelihood; a wide prior leaves it alone."""
+    episodes = drawn_episodes(8)
+    problem = CoxProblem(CoxLikelihood(episodes, ones(episodes)), np.zeros((len(episodes.stop), 0)))
+    reference = CoxPHFitter().fit(table(episodes).drop(columns="id"), "stop", "event", entry_col="start")
+    mode = problem.mode(np.full(4, 1e-8), None)
+    np.testing.assert_allclose(mode.covariance, reference.variance_matrix_.to_numpy(), rtol=1e-3, atol=1e-7)
+
+
+def test_a_known_effect_that_doubles_a_hazard_is_one_more_patient_at_risk_to_lifelines() -> None:
+    """Without ties an offset of log 2 counts a patient twice in every risk set and once among the deaths."""
+    rng = np.random.default_rng(9)
+    drawn = drawn_episodes(9, entries=False)
+    stop = drawn.stop + rng.uniform(0.0, 0.4, len(drawn.stop))
+    episodes = Episodes(drawn.inputs, drawn.start, stop, drawn.event, drawn.patient).by_stop()
+    treated = rng.random(len(stop)) < 0.4
+    problem = CoxProblem(CoxLikelihood(episodes, ones(episodes), np.log(2.0) * treated), treated[:, None].astype(float))
+    silent = Episodes(
+        episodes.inputs[treated],
+        episodes.start[treated],
+        episodes.stop[treated],
+        np.zeros(int(treated.sum()), dtype=bool),
+        1000 + episodes.patient[treated],
+    )
+    both = Episodes(
+        np.vstack([episodes.inputs, silent.inputs]),
+        np.concatenate([episodes.start, silent.start]),
+        np.concatenate([episodes.stop, silent.stop]),
+        np.concatenate([episodes.event, silent.event]),
+        np.concatenate([episodes.patient, silent.patient]),
+    )
+    precision = np.array([0.5, 4.0, 30.0, 1.0])
+    found = problem.mode(precision, None).coefficients
+    np.testing.assert_allclose(found, lifelines_cox(both, precision).params_.to_numpy(), atol=1e-4)
+    ignored = CoxProblem(CoxLikelihood(episodes, ones(episodes)), problem.terms).mode(precision, None).coefficients
+    assert np.abs(found - ignored).max() > 0.003
 
 
 def test_coefficients_equal_those_of_the_time_varying_fitter() -> None:
@@ -129,13 +181,6 @@ def test_a_stronger_penalty_shrinks_and_no_events_give_zeros() -> None:
     assert not fit_ridge_cox(CoxLikelihood(silent, ones(silent)), np.ones(4)).any()
 
 
-def test_the_fit_that_is_kept_comes_from_lifelines_and_agrees() -> None:
-    episodes = drawn_episodes(7)
-    precision = np.array([1.0, 1.0, 10.0, 2.0])
-    ours = fit_ridge_cox(CoxLikelihood(episodes, ones(episodes)), precision)
-    np.testing.assert_allclose(lifelines_cox(episodes, precision), ours, atol=1e-6)
-
-
 @pytest.mark.parametrize("weighted", [False, True])
 def test_logistic_coefficients_equal_those_of_scikit_learn(weighted: bool) -> None:
     rng = np.random.default_rng(0)
@@ -147,13 +192,27 @@ def test_logistic_coefficients_equal_those_of_scikit_learn(weighted: bool) -> No
     np.testing.assert_allclose(ours, [*reference.intercept_, *reference.coef_[0]], atol=1e-6)
 
 
-def test_logistic_penalties_of_their_own_reach_scikit_learn() -> None:
+def test_logistic_penalties_of_their_own_equal_inputs_scaled_by_their_priors() -> None:
+    """scikit-learn penalises all inputs alike, so that each is scaled by the standard deviation of its prior."""
     rng = np.random.default_rng(1)
     X = rng.normal(size=(200, 3))
     positive = (rng.random(200) < 0.3).astype(float)
     precision = np.array([0.5, 20.0, 3.0])
-    ours = fit_ridge_logistic(X, positive, np.ones(200), precision)
-    np.testing.assert_allclose(sklearn_logistic(X, positive, precision), ours, atol=1e-5)
+    scale = precision**-0.5
+    reference = LogisticRegression(C=1.0, tol=1e-8, max_iter=10_000).fit(X * scale, positive)
+    expected = [*reference.intercept_, *(reference.coef_[0] * scale)]
+    np.testing.assert_allclose(fit_ridge_logistic(X, positive, np.ones(200), precision), expected, atol=1e-5)
+
+
+def test_a_known_log_odds_ratio_shifts_a_logistic_model_as_a_coefficient_would() -> None:
+    """Where the effect that is given is the one scikit-learn would find, all other coefficients are its own."""
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(400, 3))
+    positive = (rng.random(400) < 1 / (1 + np.exp(0.5 - X @ [1.0, 0.0, 0.8]))).astype(float)
+    reference = LogisticRegression(C=1e8, tol=1e-10, max_iter=10_000).fit(X, positive)
+    offset = X[:, 2] * reference.coef_[0, 2]
+    ours = fit_ridge_logistic(X[:, :2], positive, np.ones(400), np.full(2, 1e-8), offset=offset)
+    np.testing.assert_allclose(ours, [*reference.intercept_, *reference.coef_[0, :2]], atol=1e-5)
 
 
 def test_logistic_stays_finite_where_a_resample_is_all_negative() -> None:

@@ -43,9 +43,30 @@ def test_a_number_that_the_cohort_always_has_counts_as_the_average_where_it_is_m
 
 def test_the_most_frequent_level_is_the_reference_and_unknown_is_missing() -> None:
     encoding = Encoding.fit(known(hpv_status=["positive"] * 5 + ["unknown", None, None] + ["negative"] * 2))
-    assert encoding.names == ("hpv_status not recorded", "hpv_status negative")
+    assert encoding.names == ("hpv_status negative", "hpv_status not recorded")
     rows = encoding.encode(known(hpv_status=["positive", "unknown", None, "negative"]))
-    np.testing.assert_allclose(rows, np.array([[0, 0], [1, 0], [1, 0], [0, 1]]) - np.array([0.3, 0.2]), atol=1e-12)
+    np.testing.assert_allclose(rows, np.array([[0, 0], [0, 1], [0, 1], [1, 0]]) - np.array([0.2, 0.3]), atol=1e-12)
+
+
+def test_not_recorded_is_never_the_reference() -> None:
+    """Then a level that is guessed for a patient would be a departure from being unknown."""
+    encoding = Encoding.fit(known(hpv_status=["unknown"] * 8 + ["positive", "negative", "negative"]))
+    assert encoding.names == ("hpv_status positive", "hpv_status not recorded")
+    assert encoding.indicates_missing.tolist() == [False, True]
+
+
+def test_columns_of_the_matrix_are_found_by_their_source_and_indicators_of_gaps_are_told_apart() -> None:
+    cohort = known(
+        age_years=[50.0, 60.0, 70.0], pack_years=[0.0, 20.0, NAN], t_stage=["T1", "T2", "T3"], ecog=[1.0, NAN, 1.0]
+    )
+    encoding = Encoding.fit(cohort)
+    at = {name: encoding.names[place] for name, place in encoding.positions.items()}
+    assert at["pack_years"] == ("pack_years", "pack_years not recorded")
+    assert at["ecog"] == ("ecog not recorded",)
+    assert set(at["t_stage"]) == {"t_stage T2", "t_stage T3"}
+    assert sum(map(len, at.values())) == len(encoding.names)
+    told = dict(zip(encoding.names, encoding.indicates_missing.tolist(), strict=True))
+    assert [name for name, missing in told.items() if missing] == ["ecog not recorded", "pack_years not recorded"]
 
 
 def test_a_level_that_the_cohort_never_saw_counts_as_the_average() -> None:

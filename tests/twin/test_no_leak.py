@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from fixtures.cohorts import REFITS, structural_cohort, structural_twin
+from fixtures.cohorts import EFFECTS, QUICK, structural_cohort, structural_twin
 
 from data.cohort import Cohort
 from data.dictionary import load_specification
 from data.schema import Role
-from twin.fitting import FitSettings, fit_twin
+from twin.fitting import fit_twin
 from twin.state import Known, NotYetKnown
 
 SPEC = load_specification()
@@ -31,23 +31,26 @@ def not_before(moment: str, *roles: Role) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("stage", range(3))
-def test_inputs_are_the_same_whatever_later_columns_hold(stage: int) -> None:
-    encoding = structural_twin().stages[stage].encoding
+def test_inputs_and_guesses_are_the_same_whatever_later_columns_hold() -> None:
+    marginal = structural_twin().marginal
     frame = structural_cohort().frame
-    later = not_before(encoding.moment)
+    later = not_before(marginal.encoding.moment)
     altered = shuffled(frame, later)
     assert not altered[later].equals(frame[later])
-    before, after = (encoding.encode(Known.at(table, SPEC, encoding.moment)) for table in (frame, altered))
-    assert before.tobytes() == after.tobytes()
+    before, after = (marginal.patients(marginal.known(table, SPEC)) for table in (frame, altered))
+    assert before.copies > 1
+    assert before.inputs.tobytes() == after.inputs.tobytes()
+    assert before.terms.tobytes() == after.terms.tobytes()
 
 
 def test_an_answer_at_the_first_decision_is_the_same_whatever_later_columns_hold() -> None:
-    """States and decisions say where a patient stands, so that blanking them asks the first question."""
+    """States and decisions, with their manner, say where a patient stands: blanking them asks the first question."""
     frame = structural_cohort().frame.copy()
-    frame[not_before("decision_ic", Role.STATE, Role.DECISION)] = np.nan
-    later = not_before("decision_ic", Role.COVARIATE, Role.TIME, Role.EVENT, Role.BINARY, Role.AUDIT)
-    assert {"concurrent_agent", "rt_dose_gy", "os_months", "death", "aspiration_6m"} <= set(later)
+    manners = [decision.manner for decision in SPEC.decisions if decision.manner]
+    told = [*not_before("decision_ic", Role.STATE, Role.DECISION), *manners]
+    frame[told] = np.nan
+    later = [name for name in not_before("decision_ic") if name not in told]
+    assert {"rt_fractions", "rt_dose_gy", "os_months", "death", "aspiration_6m", "cause_of_death"} <= set(later)
     some = frame.head(20)
     twin = structural_twin()
     expected = twin.predict(some, "all", [12, 60])
@@ -55,38 +58,45 @@ def test_an_answer_at_the_first_decision_is_the_same_whatever_later_columns_hold
     pd.testing.assert_frame_equal(twin.predict(some.drop(columns=later), "all", [12, 60]), expected, check_exact=True)
 
 
-def test_a_fit_at_time_zero_is_the_same_whatever_happens_between_the_decisions() -> None:
-    cohort = structural_cohort()
+def test_the_prognosis_at_time_zero_is_the_same_whatever_is_done_and_seen_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """States may settle what decisions do (they confound later ones); given the effects, nothing else reads them."""
+    cohort, twin = structural_cohort(), structural_twin()
+    monkeypatch.setattr(EFFECTS, lambda *asked, **named: twin.effects)
     between = not_before("decision_ic", Role.STATE, Role.COVARIATE, Role.AUDIT, Role.CHECK)
     assert {"rt_response_primary", "rt_dose_gy", "concurrent_agent"} <= set(between)
-    other = Cohort(cohort.spec, shuffled(cohort.frame, between))
-    refitted = fit_twin(other, FitSettings(refits=REFITS)).stages[0]
-    stage = structural_twin().stages[0]
-    assert refitted.encoding == stage.encoding
-    for name, hazards in stage.hazards.items():
-        assert refitted.hazards[name].event.coefficients.tobytes() == hazards.event.coefficients.tobytes()
-        assert refitted.hazards[name].event.cumulative.tobytes() == hazards.event.cumulative.tobytes()
-    for name, model in stage.binaries.items():
+    refitted = fit_twin(Cohort(cohort.spec, shuffled(cohort.frame, between)), QUICK).marginal
+    assert refitted.encoding == twin.marginal.encoding
+    for name, hazards in twin.marginal.hazards.items():
+        for ours, theirs in (
+            (hazards.event, refitted.hazards[name].event),
+            (hazards.rival, refitted.hazards[name].rival),
+        ):
+            if ours is not None and theirs is not None:
+                assert ours.prognosis.coefficients.tobytes() == theirs.prognosis.coefficients.tobytes()
+                assert ours.prognosis.cumulative.tobytes() == theirs.prognosis.cumulative.tobytes()
+    for name, model in twin.marginal.binaries.items():
         assert refitted.binaries[name].coefficients.tobytes() == model.coefficients.tobytes()
 
 
 def test_no_model_reads_audit_columns_or_a_decision_as_an_input() -> None:
-    for stage in structural_twin().stages:
-        members = {member for entry in stage.encoding.inputs for member in getattr(entry, "members", (entry.source,))}
-        assert {SPEC.column(name).role for name in members} <= {Role.COVARIATE, Role.STATE}
+    marginal = structural_twin().marginal
+    members = {member for entry in marginal.encoding.inputs for member in getattr(entry, "members", (entry.source,))}
+    guessed = {model.column for model in marginal.imputer.models}
+    read = {term.column for term in marginal.terms if term.column}
+    assert {SPEC.column(name).role for name in members | guessed | read} == {Role.COVARIATE}
+    assert all(SPEC.rank(SPEC.column(name).available_from) == 0 for name in members | guessed | read)
 
 
-def test_what_a_decision_brings_enters_only_at_the_next_question() -> None:
-    sources = [{entry.source for entry in stage.encoding.inputs} for stage in structural_twin().stages]
-    brought = {"concurrent_agent", "rt_dose_gy", "rt_fractions"}
-    assert not brought & sources[0]
-    assert not brought & sources[1]
-    assert brought <= sources[2]
+def test_what_a_decision_brings_is_no_input_at_time_zero() -> None:
+    sources = {entry.source for entry in structural_twin().marginal.encoding.inputs}
+    assert not {"concurrent_agent", "rt_dose_gy", "rt_fractions"} & sources
 
 
-def test_a_stage_cannot_be_asked_at_another_moment() -> None:
-    twin = structural_twin()
-    wrong = replace(twin.stages[0].encoding, moment="decision_cc")
+def test_models_cannot_be_asked_at_another_moment() -> None:
+    encoding = structural_twin().marginal.encoding
+    wrong = replace(encoding, moment="decision_cc")
     known = Known.at(structural_cohort().frame, SPEC, "decision_ic")
     with pytest.raises(NotYetKnown, match="inputs known at decision_ic were offered to a model that answers at"):
         wrong.encode(known)

@@ -1,33 +1,76 @@
-"""Risks against closed forms, numerical integration and lifelines."""
+"""Risks against closed forms and numerical integration."""
 
 import numpy as np
 import pytest
 from scipy.integrate import quad
+from scipy.special import expit
 
-from twin.models.outcome import BinaryModel, HazardModel, risks
+from twin.arrays import Floats
+from twin.models.basis import Basis
+from twin.models.candidates.bagging import Bagged
+from twin.models.candidates.periods import MarginalHazard
+from twin.models.outcome import (
+    CELL_MONTHS,
+    BaggedHazard,
+    BinaryModel,
+    EventModel,
+    Patients,
+    ProportionalHazard,
+    Rows,
+    cells,
+    plan_increments,
+    risks,
+)
 
 GRID = np.arange(0.0, 121.0)
-NO_PLAN = np.zeros((1, 0))
 MONTHS = np.array([0.0, 1.0, 6.0, 12.5, 60.0, 120.0])
 
 
-def hazard(cumulative: np.ndarray, *, coefficients=((),), effects=((),), grid: np.ndarray = GRID) -> HazardModel:
-    return HazardModel(
-        coefficients=np.array(coefficients, dtype=float),
-        effects=np.array(effects, dtype=float),
-        grid=grid,
-        cumulative=np.atleast_2d(cumulative),
-        patients=1,
-        events=1,
-        prior_sd=1.0,
-    )
+def basis(inputs: int) -> Basis:
+    none = np.zeros(0, dtype=np.intp)
+    return Basis(tuple(f"x{k}" for k in range(inputs)), none, np.zeros(0), none.reshape(0, 2))
 
 
-def read(
-    event: HazardModel, rival: HazardModel | None = None, *, months=MONTHS, alive_until: float = 0.0
-) -> np.ndarray:
+def hazard(cumulative: np.ndarray, *, coefficients=((),), effects=((),), grid: np.ndarray = GRID) -> EventModel:
+    """Row 0 is the fit; without draws there is nothing else."""
+    ratios = np.array(coefficients, dtype=float)
+    prognosis = ProportionalHazard(basis(ratios.shape[1]), ratios, grid, np.atleast_2d(cumulative), 1.0)
+    return EventModel(prognosis, np.array(effects, dtype=float), patients=1, events=1)
+
+
+def patients(inputs=((),), terms=None) -> Patients:
+    """One copy."""
+    encoded = np.array(inputs, dtype=float)[None]
+    return Patients(encoded, np.ones((1, encoded.shape[1], 0)) if terms is None else np.array(terms, dtype=float)[None])
+
+
+def asked(
+    event: EventModel,
+    rival: EventModel | None = None,
+    *,
+    who: Patients | None = None,
+    digits=((),),
+    acting=((),),
+    months=MONTHS,
+    alive_until: float = 0.0,
+    of_term=(),
+) -> Floats:
+    """(1 + draws, n, plans, months) as the marginal model asks for them."""
+    who = who or patients()
+    plans, from_month = np.array(digits, dtype=float), np.array(acting, dtype=float)
+    rows = Rows.of(len(event.effects) - 1, who.copies)
+    edges = cells(event.prognosis.grid, from_month, np.asarray(months), alive_until)
+    read = np.searchsorted(edges, np.maximum(months, edges[0]))
+    hazards = [
+        plan_increments(model, who, rows, np.array(of_term, dtype=np.intp), plans, from_month, edges) if model else None
+        for model in (event, rival)
+    ]
+    return risks(hazards[0], hazards[1], read, rows)
+
+
+def read(event: EventModel, rival: EventModel | None = None, **named) -> Floats:
     """Risks of one patient without inputs or decisions, (months,)."""
-    return risks(event, rival, np.zeros((1, 0)), NO_PLAN, NO_PLAN, months, alive_until)[0, 0, 0]
+    return asked(event, rival, **named)[0, 0, 0]
 
 
 def test_a_constant_hazard_gives_the_exponential_distribution() -> None:
@@ -50,11 +93,23 @@ def test_crossing_hazards_agree_with_numerical_integration() -> None:
         assert risk == pytest.approx(expected, abs=2e-4)
 
 
+def test_cutting_the_cells_changes_no_risk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hazards are kept by month and stay the same in between: the months asked for, and finer cells, change nothing."""
+    rng = np.random.default_rng(2)
+    steps = [np.concatenate([[0.0], np.cumsum(rng.exponential(0.02, 120) * (rng.random(120) < 0.4))]) for _ in range(2)]
+    event, rival = (hazard(cumulative) for cumulative in steps)
+    alone = read(event, rival, months=np.array([60.0]))
+    among = read(event, rival, months=np.unique(np.append(rng.uniform(0.0, 60.0, 40), 60.0)))
+    np.testing.assert_allclose(among[-1], alone[0], rtol=1e-12)
+    monkeypatch.setattr("twin.models.outcome.CELL_MONTHS", CELL_MONTHS / 7.0)
+    np.testing.assert_allclose(read(event, rival, months=np.array([60.0])), alone, rtol=1e-12)
+
+
 def test_causes_and_event_free_survival_add_up_to_one() -> None:
     rng = np.random.default_rng(0)
-    one, other = (hazard(np.concatenate([[0.0], np.cumsum(rng.exponential(0.02, 120))])) for _ in range(2))
-    first, second = read(one, other), read(other, one)
-    free = np.exp(-np.interp(MONTHS, GRID, one.cumulative[0] + other.cumulative[0]))
+    one, other = (np.concatenate([[0.0], np.cumsum(rng.exponential(0.02, 120))]) for _ in range(2))
+    first, second = read(hazard(one), hazard(other)), read(hazard(other), hazard(one))
+    free = np.exp(-np.interp(MONTHS, GRID, one + other))
     np.testing.assert_allclose(first + second + free, 1.0, rtol=1e-12)
 
 
@@ -74,7 +129,7 @@ def test_risks_condition_on_being_alive() -> None:
 
 def test_a_decision_acts_from_its_month_on() -> None:
     model = hazard(0.02 * GRID, effects=[[np.log(3.0)]])
-    found = risks(model, None, np.zeros((1, 0)), np.array([[0.0], [1.0]]), np.array([[6.0], [6.0]]), MONTHS, 0.0)[0, 0]
+    found = asked(model, who=patients(terms=[[1.0]]), digits=[[0], [1]], acting=[[6], [6]], of_term=[0])[0, 0]
     np.testing.assert_allclose(found[0], 1 - np.exp(-0.02 * MONTHS))
     exposure = np.minimum(MONTHS, 6.0) + 3.0 * np.maximum(MONTHS - 6.0, 0.0)
     np.testing.assert_allclose(found[1], 1 - np.exp(-0.02 * exposure))
@@ -82,35 +137,103 @@ def test_a_decision_acts_from_its_month_on() -> None:
 
 def test_a_decision_between_the_months_of_the_grid_acts_from_there() -> None:
     model = hazard(0.02 * GRID, effects=[[np.log(2.0)]])
-    found = risks(model, None, np.zeros((1, 0)), np.array([[1.0]]), np.array([[2.5]]), np.array([3.0]), 0.0)
+    found = asked(model, who=patients(terms=[[1.0]]), digits=[[1]], acting=[[2.5]], months=np.array([3.0]), of_term=[0])
     assert found.item() == pytest.approx(1 - np.exp(-0.02 * (2.5 + 2 * 0.5)))
 
 
-def test_inputs_multiply_the_hazard_and_refits_stay_apart() -> None:
+def test_a_decision_changes_both_causes_each_by_its_own_effect() -> None:
+    """From month 6 on the event's rate halves and the rival's doubles: the closed form of each stretch."""
+    who, plan = patients(terms=[[1.0]]), {"digits": [[1]], "acting": [[6]], "of_term": [0]}
+    event, rival = hazard(0.02 * GRID, effects=[[np.log(0.5)]]), hazard(0.01 * GRID, effects=[[np.log(2.0)]])
+    found = asked(event, rival, who=who, months=np.array([6.0, 30.0]), **plan)[0, 0, 0]
+    first = 2 / 3 * (1 - np.exp(-0.03 * 6))
+    later = np.exp(-0.03 * 6) * 1 / 3 * (1 - np.exp(-0.03 * 24))
+    np.testing.assert_allclose(found, [first, first + later], rtol=1e-12)
+
+
+def test_effects_differ_by_patient_as_their_terms_say_and_by_decision() -> None:
+    """Three terms: two of the first decision, of which one is confined to the second patient, and one of the other."""
+    model = hazard(0.02 * GRID, coefficients=[[0.0]], effects=[[-0.2, 0.5, 0.9]])
+    who = patients(inputs=[[0.0], [0.0]], terms=[[1.0, 0.0, 1.0], [1.0, 1.0, 1.0]])
+    plans = {"digits": [[1, 0], [0, 1], [1, 1]], "acting": [[0, 0]] * 3, "of_term": [0, 0, 1]}
+    found = asked(model, who=who, months=np.array([10.0]), **plans)[0, :, :, 0]
+    ratios = np.exp([[-0.2, 0.9, 0.7], [0.3, 0.9, 1.2]])
+    np.testing.assert_allclose(found, 1 - np.exp(-0.2 * ratios), rtol=1e-12)
+
+
+def test_inputs_multiply_the_hazard_and_draws_stay_apart() -> None:
     model = hazard(np.vstack([0.01 * GRID, 0.02 * GRID]), coefficients=[[1.0, 0.0], [0.0, 2.0]], effects=[[], []])
-    inputs = np.array([[0.5, -0.5], [0.0, 1.0], [0.0, 0.0]])
-    found = risks(model, None, inputs, NO_PLAN, NO_PLAN, np.array([10.0]), 0.0)[:, :, 0, 0]
+    inputs = [[0.5, -0.5], [0.0, 1.0], [0.0, 0.0]]
+    found = asked(model, who=patients(inputs), months=np.array([10.0]))[:, :, 0, 0]
     expected = 1 - np.exp(-np.array([[0.1], [0.2]]) * np.exp([[0.5, 0.0, 0.0], [-1.0, 2.0, 0.0]]))
     np.testing.assert_allclose(found, expected)
 
 
-def test_many_patients_at_once_are_the_same_as_each_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_patients_at_once_are_the_same_as_each_alone() -> None:
     rng = np.random.default_rng(1)
     one, other = (
         hazard(
             np.cumsum(rng.exponential(0.01, (3, 121)), axis=1),
             coefficients=rng.normal(size=(3, 2)),
-            effects=[[0.3]] * 3,
+            effects=[[0.3], [0.1], [0.5]],
         )
         for _ in range(2)
     )
-    inputs, plans, acting = rng.normal(size=(7, 2)), np.array([[0.0], [1.0]]), np.array([[6.0], [6.0]])
-    whole = risks(one, other, inputs, plans, acting, MONTHS, 0.0)
-    monkeypatch.setattr("twin.models.outcome.CELLS_AT_ONCE", 1)
-    assert np.array_equal(risks(one, other, inputs, plans, acting, MONTHS, 0.0), whole)
+    who = patients(rng.normal(size=(7, 2)), rng.normal(size=(7, 1)))
+    plans = {"digits": [[0], [1]], "acting": [[6], [6]], "of_term": [0]}
+    whole = asked(one, other, who=who, **plans)
+    for row in range(7):
+        np.testing.assert_allclose(asked(one, other, who=who.take([row]), **plans)[:, 0], whole[:, row], rtol=1e-12)
+
+
+def test_the_fit_is_the_mean_over_the_copies_and_each_draw_has_one_of_them() -> None:
+    """Two completed copies of a patient, whose hazards are 0.1 and 0.3 by month 10."""
+    model = hazard(np.vstack([0.01 * GRID] * 4), coefficients=[[np.log(3.0)]] * 4, effects=np.zeros((4, 0)))
+    two = Patients(np.array([[[0.0]], [[1.0]]]), np.zeros((2, 1, 0)))
+    found = asked(model, who=two, months=np.array([10.0]))[:, 0, 0, 0]
+    one, other = 1 - np.exp(-0.1), 1 - np.exp(-0.3)
+    np.testing.assert_allclose(found, [(one + other) / 2, one, other, one], rtol=1e-12)
+
+
+def test_a_prognosis_of_any_form_takes_the_same_decisions_and_rivals() -> None:
+    """Rates constant in pieces, with one refit: 0.01 and 0.03 a month; a decision doubles them from month 6 on."""
+    edges = np.array([0.0, 60.0, 120.0])
+    members = tuple(MarginalHazard(edges, np.full(2, rate)) for rate in (0.01, 0.03))
+    prognosis = BaggedHazard(Bagged(members), np.array([0.0, 120.0]))
+    model = EventModel(prognosis, np.full((4, 1), np.log(2.0)), 1, 1)
+    who, plan = patients(terms=[[1.0]]), {"digits": [[1]], "acting": [[6]], "of_term": [0]}
+    found = asked(model, who=who, months=np.array([30.0]), **plan)[:, 0, 0, 0]
+    np.testing.assert_allclose(found, 1 - np.exp(-54.0 * np.array([0.01, 0.03, 0.03, 0.03])), rtol=1e-12)
 
 
 def test_a_binary_outcome_is_logistic() -> None:
-    model = BinaryModel(np.array([-1.0]), np.array([[0.5]]), np.array([[2.0]]), 10, 3, 1.0)
-    found = model.risks(np.array([[1.0]]), np.array([[0.0], [1.0]]))[0, 0]
-    np.testing.assert_allclose(found, 1 / (1 + np.exp([0.5, -1.5])))
+    model = BinaryModel(
+        basis=basis(1),
+        intercepts=np.array([-1.0]),
+        coefficients=np.array([[0.5]]),
+        effects=np.array([[2.0, 0.7]]),
+        acting=np.array([1.0, 0.0]),
+        patients=10,
+        events=3,
+        prior_sd=1.0,
+    )
+    who = patients(inputs=[[1.0]], terms=[[1.0, 1.0]])
+    digits = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    found = model.risks(who, Rows.of(0, 1), np.array([0, 1]), digits)[0, 0]
+    np.testing.assert_allclose(found, expit([-0.5, 1.5, -0.5]))
+
+
+def test_a_binary_outcome_of_an_incomplete_patient_is_the_mean_probability() -> None:
+    model = BinaryModel(
+        basis=basis(1),
+        intercepts=np.zeros(3),
+        coefficients=np.full((3, 1), 2.0),
+        effects=np.zeros((3, 0)),
+        acting=np.zeros(0),
+        patients=10,
+        events=3,
+        prior_sd=1.0,
+    )
+    two = Patients(np.array([[[-1.0]], [[1.0]]]), np.zeros((2, 1, 0)))
+    found = model.risks(two, Rows.of(2, 2), np.zeros(0, dtype=np.intp), np.zeros((1, 0)))[:, 0, 0]
+    np.testing.assert_allclose(found, [0.5, expit(-2.0), expit(2.0)])

@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import pytest
+from fixtures.cohorts import QUICK
 
 from data.cohort import Cohort, TimeZero
 from data.importing import check_source
 from data.mapping import load_mapping
 from data.schema import Specification
 from twin.capability import Subject, capability
-from twin.fitting import FitSettings, fit_twin
+from twin.fitting import fit_twin
 from twin.record import PatientRecord
 
 MAPPING = Path(__file__).parents[1] / "fixtures" / "radcure_mapping.json"
@@ -37,7 +38,7 @@ def test_what_such_a_cohort_cannot_answer_is_named(radcure: Cohort) -> None:
 
 
 def test_its_twin_answers_the_rest_and_keeps_what_it_comes_from(radcure: Cohort) -> None:
-    twin = fit_twin(radcure, FitSettings(refits=20))
+    twin = fit_twin(radcure, QUICK)
     assert twin.origin.time_zero is TimeZero.DIAGNOSIS
     assert twin.plans == ("000", "010")
     assert twin.outcomes == ("death", "locoregional_failure", "distant_failure")

@@ -1,4 +1,4 @@
-"""Commands about cohorts: make, check, import, export, list, delete."""
+"""Commands about cohorts and the ratings of their patients: make, check, import, export, list, delete."""
 
 from __future__ import annotations
 
@@ -33,10 +33,13 @@ from twin.cli.terminal import (
     worst,
     write_bytes,
 )
-from twin.workspace import ImportRequest
+from twin.workspace import ImportRequest, RatingsRequest
 
 FINDINGS_SHOWN = 20
 """Findings printed for a person; `--json` lists up to a thousand."""
+
+MegabytesOption = Annotated[int, typer.Option("--max-mb", min=1, help="Largest file, MB.")]
+PseudonymiseOption = Annotated[bool, typer.Option(help="Replace identifiers by a keyed hash.")]
 
 
 def register(program: typer.Typer) -> None:
@@ -47,6 +50,8 @@ def register(program: typer.Typer) -> None:
     program.command("check")(check)
     program.command("import")(import_)
     program.command("export")(export)
+    program.command("import-symptoms")(import_symptoms)
+    program.command("export-symptoms")(export_symptoms)
     program.command("cohorts")(cohorts)
     program.command("delete")(delete)
     program.command("purge")(purge)
@@ -128,8 +133,8 @@ def import_(
         bool, typer.Option("--replace", help="Replace a cohort of that name; its versions stay readable.")
     ] = False,
     skip_bad_rows: Annotated[bool, typer.Option(help="Leave rows with errors out and list them.")] = False,
-    pseudonymise: Annotated[bool, typer.Option(help="Replace identifiers by a keyed hash.")] = False,
-    max_mb: Annotated[int, typer.Option("--max-mb", min=1, help="Largest file, MB.")] = 512,
+    pseudonymise: PseudonymiseOption = False,
+    max_mb: MegabytesOption = 512,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -146,16 +151,49 @@ def import_(
         skip_bad_rows=skip_bad_rows,
         pseudonymise=pseudonymise,
     )
-    try:
-        content = _bounded_bytes(file, limits)
-    except UnreadableInput as error:
-        if as_json:
-            answer(_unreadable(file, error).as_dict())
-        raise
+    content = _content(file, limits, as_json)
     with progress_bar("import"):
         report = replace(workspace(store).import_cohort(content, request), file=str(file))
     _print_report(report, as_json)
     return report.exit
+
+
+def import_symptoms(
+    file: Annotated[Path, typer.Argument(help="The ratings: patient_id, item, week, rating, one row each.")],
+    cohort: CohortOption,
+    replacing: Annotated[
+        bool, typer.Option("--replace", help="Replace the ratings that the cohort's version has.")
+    ] = False,
+    pseudonymise: PseudonymiseOption = False,
+    max_mb: MegabytesOption = 512,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Validate the ratings of symptoms of a cohort's patients and store them, in one transaction."""
+    limits = COMMAND_LINE_LIMITS.with_megabytes(max_mb)
+    request = RatingsRequest(cohort, file.name, limits, replacing, pseudonymise)
+    content = _content(file, limits, as_json)
+    with progress_bar("import of ratings"):
+        report = replace(workspace(store).import_symptoms(content, request), file=str(file))
+    _print_report(report, as_json)
+    return report.exit
+
+
+def export_symptoms(cohort: CohortOption, out: OutOption, store: StoreOption = None) -> int:
+    """Write the ratings of symptoms of a cohort; importing the file again gives the same ratings."""
+    write_bytes(out, workspace(store).export_symptoms(cohort))
+    say(f"{out}: ratings of cohort '{cohort}'")
+    return 0
+
+
+def _content(file: Path, limits: Limits, as_json: bool) -> bytes:
+    """The content of a file to import; one that cannot be read has its report before the error."""
+    try:
+        return _bounded_bytes(file, limits)
+    except UnreadableInput as error:
+        if as_json:
+            answer(_unreadable(file, error).as_dict())
+        raise
 
 
 def _unreadable(file: Path, error: GeminaError) -> ImportReport:

@@ -1,4 +1,4 @@
-"""Commands about twins: fit, list, promote, evaluate, predict."""
+"""Commands about twins: fit, list, promote, evaluate, describe, predict."""
 
 from __future__ import annotations
 
@@ -25,11 +25,14 @@ from twin.cli.terminal import (
     workspace,
     write_bytes,
 )
+from twin.fit_settings import FitSettings
 from twin.prediction import FittedTwin
 from twin.timeline import plan_digits
 from twin.workspace import Workspace
 
 DEFAULT_HORIZONS_MONTHS: Final = (12.0, 24.0, 36.0, 48.0, 60.0)
+
+DEFAULT_EVIDENCE_WEIGHT: Final = FitSettings.evidence_weight
 
 LATER: Final = {
     "recommend": "0.3, with the policy that is checked against the exact optimum",
@@ -40,6 +43,12 @@ LATER: Final = {
 """Commands of the contract that this version does not have, and the version that brings them."""
 
 ModelOption = Annotated[str | None, typer.Option("--model", help="Version of a fitted twin.")]
+WeightOption = Annotated[
+    float,
+    typer.Option(
+        "--evidence-weight", help="Of published effects: 0 the cohort alone, 0.5 each by its variance, 1 trials alone."
+    ),
+]
 CohortChoice = Annotated[str | None, typer.Option("--cohort", help="Cohort whose serving twin is used.")]
 
 
@@ -49,6 +58,7 @@ def register(program: typer.Typer) -> None:
     program.command("models")(models)
     program.command("promote")(promote)
     program.command("evaluate")(evaluate)
+    program.command("card")(card)
     program.command("predict")(predict)
     for name in LATER:
         program.command(name, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(_later(name))
@@ -62,12 +72,21 @@ def _later(name: str) -> Callable[[], int]:
     return announce
 
 
-def fit(cohort: CohortOption, seed: SeedOption = 0, store: StoreOption = None, as_json: JsonOption = False) -> int:
+def fit(
+    cohort: CohortOption,
+    seed: SeedOption = 0,
+    evidence_weight: WeightOption = DEFAULT_EVIDENCE_WEIGHT,
+    no_compare: Annotated[
+        bool, typer.Option("--no-compare", help="Fit ridge Cox regression alone: seconds instead of minutes.")
+    ] = False,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> int:
     """Fit a new twin on a cohort and print its version; the first one of a cohort serves at once."""
     with progress_bar(f"twin of {cohort}") as report:
-        version = workspace(store).fit(cohort, seed, report)
+        version = workspace(store).fit(cohort, seed, report, evidence_weight=evidence_weight, compare=not no_compare)
     if as_json:
-        answer({"model": version, "cohort": cohort, "seed": seed})
+        answer({"model": version, "cohort": cohort, "seed": seed, "evidence_weight": evidence_weight})
     else:
         say(version)
     return 0
@@ -104,24 +123,33 @@ def promote(
 def evaluate(
     cohort: CohortOption, model: ModelOption = None, store: StoreOption = None, as_json: JsonOption = False
 ) -> int:
-    """Cross-validated quality of the twin of a cohort, beside Kaplan-Meier and plain ridge Cox."""
-    from twin.evaluation import as_text  # imported here: it takes seconds that others need not wait
-    from twin.evaluation import evaluate as evaluate_cohort
+    """How good a twin is: cross-validated on its own cohort, or as it is on another one, with what has moved there.
+
+    The result is kept with the model; `card` writes it down for readers.
+    """
+    with progress_bar(f"evaluation of {model or cohort}") as report:
+        found = workspace(store).evaluate(cohort, model, report)
+    if as_json:
+        answer(found.as_dict())
+    else:
+        say(found.as_text())
+    return 0
+
+
+def card(
+    model: Annotated[str, typer.Option("--model", help="Version of a fitted twin.")],
+    out: Annotated[Path, typer.Option("--out", help="Markdown file to write.")],
+    store: StoreOption = None,
+) -> int:
+    """Write the model card of a twin: what it is for, what it learnt from, how good it is and for whom."""
+    from twin.card import model_card  # imported here: it takes seconds that others need not wait
 
     desk = workspace(store)
-    version = model or desk.serving_version(cohort)
-    origin = desk.twin(version).origin
-    if origin.cohort != cohort:
-        raise Refused(
-            f"{version} was fitted on cohort '{origin.cohort}', not '{cohort}'",
-            remedy="name a model of this cohort: cross-validation refits it on its own cohort",
-        )
-    with progress_bar(f"evaluation of {version}") as report:
-        evaluation = evaluate_cohort(desk.store.load(cohort, origin.version), progress=report)
-    if as_json:
-        answer({**evaluation.as_dict(), "model": version})
-    else:
-        say(as_text(evaluation))
+    found = desk.evaluations(model)
+    write_bytes(out, model_card(desk.twin(model), [one.document for one in found]).encode())
+    say(f"{out}: the card of {model}, from {len(found)} evaluation{'' if len(found) == 1 else 's'}")
+    if not found:
+        remark("nothing was evaluated yet: python -m twin evaluate --cohort NAME --model VERSION does")
     return 0
 
 

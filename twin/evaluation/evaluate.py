@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
+
+import numpy as np
 
 from data.cohort import Cohort
 from data.errors import Refused
 from data.schema import OutcomeKind
-from twin.arrays import Integers
+from twin.arrays import Floats, Integers
 from twin.capability import Subject, capability
-from twin.evaluation.held_out import AVERAGES, TWIN, Fold, ModelRisks, assign_folds, held_out_risks, split
+from twin.evaluation.coverage import Coverage, coverage
+from twin.evaluation.decisions import DecisionEvaluation, evaluate_decisions
+from twin.evaluation.held_out import AVERAGES, TWIN, Fold, HeldOut, assign_folds, held_out, split
+from twin.evaluation.landmarks import LandmarkEvaluation, evaluate_landmark, landmark_plans
 from twin.evaluation.scores import (
     CalibrationGroup,
     Sample,
@@ -23,15 +28,24 @@ from twin.evaluation.scores import (
     with_skill,
     without_slope,
 )
+from twin.evaluation.splits import Plan, SplitEvaluation, evaluate_split, plans
 from twin.evaluation.subgroups import Subgroup, subgroups
 from twin.evaluation.targets import Target, target
-from twin.fitting import FEWEST_REFITS, FitSettings, Progress
+from twin.fitting import FitSettings, Progress
 from twin.metrics.intervals import MetricValue, resample_counts
 from twin.metrics.observed import COMPETING
+from twin.prediction import FittedTwin
 from twin.threads import one_thread
 
-SHARE_OF_FITTING: Final = 0.8
-"""Of the time that an evaluation takes, for the progress bar."""
+DRAWS: Final = 100
+"""Of every twin that is fitted for an evaluation: enough for the ends of a 90 % interval of a group"""
+
+
+class Kind:
+    """How patients come to be scored by models that never saw them."""
+
+    CROSS_VALIDATION: Final = "cross-validation"
+    EXTERNAL: Final = "external validation"
 
 
 @dataclass(frozen=True)
@@ -45,9 +59,23 @@ class EvaluationSettings:
     resamples: int = 200
     """Resamples of the patients behind each interval"""
     horizons: tuple[float, ...] = (12.0, 24.0, 36.0, 48.0, 60.0)
-    """Months at which risks are scored, as far as the follow-up reaches"""
-    fit: FitSettings = field(default_factory=lambda: FitSettings(refits=FEWEST_REFITS))
-    """How the twins are fitted; refits do not change the risk itself, and only the risk is scored"""
+    """Months at which risks are scored, ascending, as far as the follow-up reaches"""
+    splits: bool = True
+    """Whether to fit again on earlier years and on other centres, where the cohort records them"""
+    fit: FitSettings = field(default_factory=lambda: FitSettings(draws=DRAWS, select=False))
+    """How the twins are fitted"""
+
+
+def as_fitted(twin: FittedTwin) -> FitSettings:
+    """How to fit twins that are held to `twin`: like it, with fewer draws.
+
+    Where ridge Cox regression serves for every outcome, the twins are fitted with it. Where another candidate serves,
+    the choice between candidates is made anew in every part, because a choice made on patients flatters them.
+    """
+    chosen = [hazards.selection for hazards in twin.marginal.hazards.values() if hazards.selection is not None]
+    others = any(one.serving is not one.scores[0] for one in chosen)
+    origin = twin.origin
+    return FitSettings(draws=DRAWS, interval=origin.interval, select=others, evidence_weight=origin.evidence_weight)
 
 
 @dataclass(frozen=True)
@@ -69,6 +97,7 @@ class OutcomeEvaluation:
     """Reference model -> metric -> the twin less that model on the same patients"""
     calibration: tuple[CalibrationGroup, ...]
     """Fifths of the twin's risk by the last horizon"""
+    coverage: Coverage
     subgroups: tuple[Subgroup, ...]
 
 
@@ -82,8 +111,10 @@ class Omission:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The cross-validated quality of a cohort's twin; values are of held-out patients, intervals 95 % bootstrap."""
+    """The quality of a twin on patients that it never saw; intervals are 95 % bootstrap."""
 
+    kind: str
+    """`Kind`"""
     cohort: str
     version: int
     spec: str
@@ -92,44 +123,89 @@ class Evaluation:
     patients: int
     settings: EvaluationSettings
     outcomes: tuple[OutcomeEvaluation, ...]
+    decisions: tuple[DecisionEvaluation, ...]
+    landmarks: tuple[LandmarkEvaluation, ...]
+    splits: tuple[SplitEvaluation, ...]
     not_evaluated: tuple[Omission, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """The evaluation as the JSON of ``evaluate --json``; a metric is ``{"value", "lower", "upper"}``."""
         plain = asdict(self)
-        plain["outcomes"] = {one.pop("outcome"): {**one, "kind": str(one["kind"])} for one in plain["outcomes"]}
+        for one, evaluated in zip(plain["outcomes"], self.outcomes, strict=True):
+            for group, covered in zip(one["coverage"]["by_group"], evaluated.coverage.by_group, strict=True):
+                group["within"] = covered.within
+        plain["outcomes"] = _by_name(plain["outcomes"], "outcome")
+        plain["decisions"] = _by_name(plain["decisions"], "decision")
+        for part in ("landmarks", "splits"):
+            for one in plain[part]:
+                one["outcomes"] = _by_name(one["outcomes"], "outcome")
         return {**plain, "interval": "95% bootstrap", "policy": None}
 
 
+def _by_name(entries: Sequence[dict[str, Any]], key: str) -> dict[str, Any]:
+    return {entry.pop(key): entry for entry in entries}
+
+
 def evaluate(
-    cohort: Cohort, settings: EvaluationSettings | None = None, progress: Progress | None = None
+    cohort: Cohort,
+    settings: EvaluationSettings | None = None,
+    progress: Progress | None = None,
+    truth: Mapping[str, Floats] | None = None,
 ) -> Evaluation:
     """Cross-validate the twin of a cohort.
 
     In every fold a twin is fitted on the other patients and predicts those held out from what is known at first, under
-    the plan they had (see `twin.evaluation.plans_given` for decisions that are not recorded). Kaplan-Meier or
-    Aalen-Johansen and ridge regression are fitted on the same patients. Intervals resample the patients
-    whose risks are scored and leave the fitted models as they are: they say how sure the figures of these models are,
-    not how much models of another cohort would differ.
+    the plan they had (see `twin.evaluation.plans_given` for decisions that are not recorded), and at every landmark
+    they reached from what is known then. Kaplan-Meier or Aalen-Johansen and ridge regression are fitted on the same
+    patients. Intervals resample the patients whose risks are scored and leave the fitted models as they are: they say
+    how sure the figures of these models are, not how much models of another cohort would differ.
 
     The plan a patient had is known at the end, not at first: whoever had a late treatment lived to it. The ranks of all
-    models profit a little from that; a comparison at later landmarks does not.
+    models at time zero profit a little from that; those at later landmarks less.
+
+    Args:
+        cohort: n patients.
+        settings: How.
+        progress: Told what is being done.
+        truth: True risks of synthetic patients, by outcome: (n, plans, horizons) under every plan of
+            `twin.timeline.all_plans`; a yes-or-no outcome has one horizon.
 
     Raises:
         Refused: no outcome can be evaluated, or the first one has fewer events than there are folds.
     """
     settings = settings or EvaluationSettings()
-    told = progress or _silent
-    targets, omitted = _targets(cohort, settings.horizons)
+    targets, omitted = targets_of(cohort, settings.horizons)
     if not targets:
         reasons = "; ".join(f"{omission.what}: {omission.reason}" for omission in omitted)
         raise Refused(f"no outcome of cohort '{cohort.name}' can be evaluated ({reasons})", remedy="add patients")
     folds = assign_folds(targets[0], cohort.size, settings.folds, settings.seed)
     parts = split(cohort, folds)
     taught, untaught = _taught(targets, parts)
+    tried = [(one, plans(cohort, one)) for one in cohort.spec.splits] if settings.splits else []
+    tell = Teller(progress, len(parts) + sum(len(plan.parts) for _, plan in tried if isinstance(plan, Plan)))
     with one_thread():
-        evaluated = _evaluated(cohort, taught, parts, folds, settings, told)
+        asked = landmark_plans(cohort, taught)
+        every = [*taught, *(one for plan in asked for one in plan.targets)]
+        found = held_out(parts, every, settings.fit, tell.fits("fitting without fold"))
+        first, later = found[: len(taught)], found[len(taught) :]
+        outcomes = tuple(
+            outcome_evaluation(cohort, one, here, folds, settings, (truth or {}).get(one.outcome.name))
+            for one, here in zip(taught, first, strict=True)
+        )
+        landmarks = []
+        for plan in asked:
+            here, later = later[: len(plan.targets)], later[len(plan.targets) :]
+            landmarks.append(evaluate_landmark(plan, here, folds, settings.resamples, settings.seed))
+        decisions = evaluate_decisions(cohort, settings.resamples, settings.seed)
+        splits = tuple(
+            evaluate_split(plan, taught, first, settings.fit, settings.resamples, settings.seed, tell.fits(one.column))
+            for one, plan in tried
+            if isinstance(plan, Plan)
+        )
+    tell.done()
+    not_split = [Omission(f"split by {one.column}", plan) for one, plan in tried if isinstance(plan, str)]
     return Evaluation(
+        kind=Kind.CROSS_VALIDATION,
         cohort=cohort.name,
         version=cohort.version,
         spec=cohort.spec.name,
@@ -137,36 +213,41 @@ def evaluate(
         time_zero=str(cohort.time_zero),
         patients=cohort.size,
         settings=settings,
-        outcomes=evaluated,
-        not_evaluated=(*omitted, *untaught, *_never_evaluated(taught)),
+        outcomes=outcomes,
+        decisions=decisions,
+        landmarks=tuple(landmarks),
+        splits=splits,
+        not_evaluated=(*omitted, *untaught, *_untaught_decisions(cohort, decisions), *not_split, *never(taught)),
     )
 
 
-def _evaluated(
-    cohort: Cohort,
-    targets: Sequence[Target],
-    parts: Sequence[Fold],
-    folds: Integers,
-    settings: EvaluationSettings,
-    told: Progress,
-) -> tuple[OutcomeEvaluation, ...]:
-    def fitted(done: int) -> None:
-        told(SHARE_OF_FITTING * done / len(parts), f"fitting without fold {min(done + 1, len(parts))}")
+class Teller:
+    """Counts fits, which take most of the time, and tells of them."""
 
-    risks = held_out_risks(parts, targets, settings.fit, fitted)
-    evaluated = []
-    for done, one in enumerate(targets):
-        told(SHARE_OF_FITTING + (1.0 - SHARE_OF_FITTING) * done / len(targets), f"scoring {one.outcome.label}")
-        evaluated.append(_outcome(cohort, one, risks[one.outcome.name], folds, settings))
-    told(1.0, "evaluated")
-    return tuple(evaluated)
+    def __init__(self, progress: Progress | None, fits: int) -> None:
+        self._progress, self._fits, self._before = progress, max(fits, 1), 0
+
+    def fits(self, what: str) -> Callable[[int], None]:
+        """Told how many fits of one kind are done."""
+        before = self._before
+
+        def told(done: int) -> None:
+            self._before = before + done
+            self._tell(min(0.98, self._before / self._fits), f"{what} {done + 1}")
+
+        return told
+
+    def done(self) -> None:
+        """Nothing is left to do."""
+        self._tell(1.0, "evaluated")
+
+    def _tell(self, fraction: float, what: str) -> None:
+        if self._progress is not None:
+            self._progress(fraction, what)
 
 
-def _silent(fraction: float, what: str) -> None:
-    """Progress that nobody watches."""
-
-
-def _targets(cohort: Cohort, horizons: Sequence[float]) -> tuple[list[Target], list[Omission]]:
+def targets_of(cohort: Cohort, horizons: Sequence[float]) -> tuple[list[Target], list[Omission]]:
+    """The outcomes of a cohort that can be scored at time zero, and the others with the reason."""
     targets, omitted = [], []
     for ability in capability(cohort).about(Subject.OUTCOME):
         found = target(cohort, cohort.spec.outcome(ability.name), horizons) if ability.offered else ability.reason
@@ -174,7 +255,22 @@ def _targets(cohort: Cohort, horizons: Sequence[float]) -> tuple[list[Target], l
             omitted.append(Omission(ability.name, found))
         else:
             targets.append(found)
-    return targets, omitted
+    return _to_a_common_end(targets, omitted)
+
+
+def _to_a_common_end(targets: list[Target], omitted: list[Omission]) -> tuple[list[Target], list[Omission]]:
+    """The same up to the last horizon of the outcome that is followed least far: twins predict all of them to there."""
+    timed = [one for one in targets if not one.is_binary]
+    shortest = min(timed, key=lambda one: one.horizons[-1], default=None)
+    if shortest is None or all(one.horizons == shortest.horizons for one in timed):
+        return targets, omitted
+    end = shortest.horizons[-1]
+    reason = f"{shortest.outcome.label.lower()} is followed no farther"
+    cut = [
+        one if one.is_binary else replace(one, horizons=shortest.horizons, months=one.months[one.months <= end])
+        for one in targets
+    ]
+    return cut, [*omitted, Omission(f"risks beyond month {end:g}", reason)]
 
 
 def _taught(targets: Sequence[Target], parts: Sequence[Fold]) -> tuple[list[Target], list[Omission]]:
@@ -189,27 +285,48 @@ def _taught(targets: Sequence[Target], parts: Sequence[Fold]) -> tuple[list[Targ
     return taught, omitted
 
 
-def _never_evaluated(targets: Sequence[Target]) -> list[Omission]:
-    competing = [one.outcome.label.lower() for one in targets if one.outcome.kind is OutcomeKind.COMPETING]
-    omitted = [
-        Omission("coverage of the stated intervals", "needs the true risks, which only synthetic patients have"),
-        Omission("decisions", "no model of the physicians' decisions is fitted in this version"),
-        Omission("policy", "no policy is learnt in this version"),
-        Omission("later landmarks", "only predictions from time zero are scored, not those after a state was seen"),
+def _untaught_decisions(cohort: Cohort, evaluated: Sequence[DecisionEvaluation]) -> list[Omission]:
+    found = {one.decision for one in evaluated}
+    reasons = {ability.name: ability.reason for ability in capability(cohort).about(Subject.DECISION)}
+    return [
+        Omission(decision.column, f"how it is decided cannot be learnt: {reasons[decision.column]}")
+        for decision in cohort.spec.decisions
+        if decision.column not in found
     ]
+
+
+def never(targets: Sequence[Target]) -> list[Omission]:
+    """What no evaluation of this version tells."""
+    competing = [one.outcome.label.lower() for one in targets if one.outcome.kind is OutcomeKind.COMPETING]
+    omitted = [Omission("policy", "no policy is learnt in this version")]
     if competing:
         omitted.append(Omission(f"d_calibration_p of {', '.join(competing)}", "defined without competing events only"))
     return omitted
 
 
-def _outcome(
-    cohort: Cohort, one: Target, risks: ModelRisks, folds: Integers, settings: EvaluationSettings
+def outcome_evaluation(
+    cohort: Cohort,
+    one: Target,
+    found: HeldOut,
+    folds: Integers,
+    settings: EvaluationSettings,
+    truth: Floats | None = None,
 ) -> OutcomeEvaluation:
-    sample = Sample(resample_counts(len(one.rows), settings.resamples, settings.seed), folds[one.rows])
+    """Everything about one outcome at time zero.
+
+    Args:
+        cohort: All patients.
+        one: n of them.
+        found: What was said of the n.
+        folds: (patients,) within which patients are ranked.
+        settings: How.
+        truth: As in `twin.evaluation.coverage.coverage`.
+    """
+    sample = Sample(resample_counts(len(one.rows), settings.resamples, settings.seed), folds[one.rows].astype(np.int64))
     average = AVERAGES[one.outcome.kind]
-    found = {name: draws(one, of_model, sample) for name, of_model in risks.items()}
-    found = {name: with_skill(of_model, found[average]) for name, of_model in found.items()}
-    found[average] = without_slope(found[average])
+    of_model = {name: draws(one, risks, sample) for name, risks in found.risks.items()}
+    of_model = {name: with_skill(metrics, of_model[average]) for name, metrics in of_model.items()}
+    of_model[average] = without_slope(of_model[average])
     return OutcomeEvaluation(
         outcome=one.outcome.name,
         label=one.outcome.label,
@@ -218,8 +335,9 @@ def _outcome(
         events=one.observed.events,
         competing_events=int((one.observed.event == COMPETING).sum()),
         horizons=one.horizons,
-        models={name: scores(of_model) for name, of_model in found.items()},
-        differences={name: differences(found[TWIN], of_model) for name, of_model in found.items() if name != TWIN},
-        calibration=calibration_groups(one, risks[TWIN], sample),
-        subgroups=subgroups(cohort, one, risks[TWIN], sample),
+        models={name: scores(metrics) for name, metrics in of_model.items()},
+        differences={name: differences(of_model[TWIN], metrics) for name, metrics in of_model.items() if name != TWIN},
+        calibration=calibration_groups(one, found.risks[TWIN], sample),
+        coverage=coverage(cohort, one, found, sample, settings.fit.interval, truth),
+        subgroups=subgroups(cohort, one, found.risks[TWIN], sample),
     )

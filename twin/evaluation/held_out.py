@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
@@ -12,13 +12,13 @@ from sklearn.model_selection import StratifiedKFold
 from data.cohort import Cohort
 from data.errors import Refused
 from data.schema import OutcomeKind, Role
-from twin.arrays import Flags, Floats, Integers
+from twin.arrays import Flags, Floats, Integers, Texts
 from twin.capability import Capability, capability
 from twin.evaluation.plans_given import complete_plans, plan_texts
 from twin.evaluation.references import Average, Reference, RidgeCox, RidgeLogistic, reference_inputs
 from twin.evaluation.targets import Target
 from twin.fitting import FitSettings, fit_twin
-from twin.metrics.observed import EVENT
+from twin.metrics.observed import EVENT, Observed
 from twin.prediction import FittedTwin
 from twin.state import Known
 from twin.timeline import question_moment
@@ -39,8 +39,8 @@ RIDGES: Final = {
 }
 """Name of the regression in its published form, by kind of outcome."""
 
-PATIENTS_AT_ONCE: Final = 512
-"""Patients whose refits are held in memory together."""
+PATIENTS_AT_ONCE: Final = 256
+"""Patients whose draws are held in memory together."""
 
 ModelRisks: TypeAlias = dict[str, Floats]
 """Model -> (n, months of the target) risks of the target's patients."""
@@ -52,10 +52,45 @@ class Fold:
 
     training: Cohort
     held_out: Cohort
+    taught_by: Flags
+    """(patients,) who of the whole cohort is in the training part"""
     rows: Flags
-    """(patients,) who of the whole cohort is held out"""
+    """(patients,) who is held out"""
     capability: Capability
     """What the training part can teach"""
+
+    @classmethod
+    def of(cls, cohort: Cohort, rows: Flags, taught_by: Flags | None = None) -> Fold:
+        """The patients at `rows` held out, and models fitted on those of `taught_by`, or on all others."""
+        taught_by = ~rows if taught_by is None else taught_by
+        training = part(cohort, taught_by)
+        return cls(training, part(cohort, rows), taught_by, rows, capability(training))
+
+    def plans(self, patients: Cohort) -> Floats:
+        """(n, decisions) of the n `patients`, completed by the habits of the training part."""
+        return complete_plans(self.training, patients, self.capability.held)
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """What is said of the n patients of a target by models that never saw them; NaN for who is never held out."""
+
+    risks: ModelRisks
+    draws: Floats
+    """(1 + draws, n, horizons) of the twin; row 0 is the fit. Draws of one row belong together within a fold"""
+    plans: Texts
+    """(n,) under which each patient was predicted"""
+
+    @property
+    def known(self) -> Flags:
+        """(n,) who was held out."""
+        return ~np.isnan(self.risks[TWIN][:, 0])
+
+    def take(self, rows: Flags, target: Target) -> HeldOut:
+        """The same for the patients at `rows` (n,) and the months of `target`, whose months are the first of these."""
+        months, horizons = len(target.months), len(target.horizons)
+        risks = {name: found[rows, :months] for name, found in self.risks.items()}
+        return HeldOut(risks, self.draws[:, rows, :horizons], self.plans[rows])
 
 
 def assign_folds(target: Target, patients: int, folds: int, seed: int) -> Integers:
@@ -81,93 +116,169 @@ def assign_folds(target: Target, patients: int, folds: int, seed: int) -> Intege
 
 def split(cohort: Cohort, folds: Integers) -> list[Fold]:
     """The cohort with each fold held out in turn."""
-    parts = []
-    states = [column.name for column in cohort.spec.having(Role.STATE) if column.name in cohort.frame]
-    for fold in np.unique(folds):
-        rows = folds == fold
-        training = _part(cohort, ~rows)
-        # Nothing is asked at later landmarks, and without states no models are fitted there.
-        training = replace(training, frame=training.frame.drop(columns=states))
-        parts.append(Fold(training, _part(cohort, rows), rows, capability(training)))
-    return parts
+    return [Fold.of(cohort, folds == fold) for fold in np.unique(folds)]
 
 
-def _part(cohort: Cohort, rows: Flags) -> Cohort:
+def part(cohort: Cohort, rows: Flags) -> Cohort:
+    """Some of the patients (patients,) of a cohort."""
     return replace(cohort, frame=cohort.frame[rows].reset_index(drop=True))
 
 
-def held_out_risks(
+def held_out(
     parts: Sequence[Fold], targets: Sequence[Target], settings: FitSettings, told: Callable[[int], None]
-) -> Mapping[str, ModelRisks]:
+) -> list[HeldOut]:
     """Risks of every target by the twin and the reference models, each patient by models fitted without that patient.
 
     Args:
-        parts: Every patient is held out once.
-        targets: Outcomes that every training part can teach.
+        parts: Nobody is held out twice.
+        targets: Outcomes that every training part can teach, at time zero or later.
         settings: How the twins are fitted.
         told: Called with the number of parts that are done.
 
     Returns:
-        Outcome -> model -> risks.
+        One entry a target.
     """
-    result: dict[str, ModelRisks] = {target.outcome.name: {} for target in targets}
-    for done, part in enumerate(parts):
+    result = [_nobody_yet(target, settings.draws) for target in targets]
+    later = any(target.landmarks_reached for target in targets)
+    for done, one in enumerate(parts):
         told(done)
-        twin = fit_twin(part.training, settings)
-        plans = complete_plans(part.training, part.held_out, part.capability.held)
-        inputs = reference_inputs(part.held_out.frame, part.held_out.spec, plans)
-        for target in targets:
-            scored = part.rows[target.rows]
-            among_held_out = (np.cumsum(part.rows) - 1)[target.rows[scored]]
-            risks = {TWIN: twin_risks(twin, part.held_out, plan_texts(plans), target)}
-            for name, model in _references(part, target).items():
-                risks[name] = model.risks(inputs, target.months)
-            for name, found in risks.items():
-                whole = result[target.outcome.name].setdefault(name, np.empty((len(target.rows), len(target.months))))
-                whole[scored] = found[among_held_out]
+        twin = fit_twin(one.training if later else _without_states(one.training), settings)
+        plans = plan_texts(one.plans(one.held_out))
+        for said in questions(twin, one.held_out, plans, targets, one.rows):
+            for target, whole in zip(targets, result, strict=True):
+                scored = one.rows[target.rows]
+                if target.landmarks_reached == said.landmarks_reached and scored.any():
+                    _fill(whole, scored, one, target, said)
     told(len(parts))
     return result
 
 
-def twin_risks(twin: FittedTwin, patients: Cohort, plans: Sequence[str], target: Target) -> Floats:
-    """(n, months of the target) risks of n patients, each under the plan of that position, by what is known at first.
+def _without_states(cohort: Cohort) -> Cohort:
+    """The same for twins that are asked at time zero only: what was seen later is then not modelled."""
+    states = [column.name for column in cohort.spec.having(Role.STATE) if column.name in cohort.frame]
+    return replace(cohort, frame=cohort.frame.drop(columns=states))
 
-    Only columns from before the first question are shown to the twin: neither decisions, states nor outcomes.
+
+def _fill(whole: HeldOut, scored: Flags, one: Fold, target: Target, said: Said) -> None:
+    """Write what is said of the patients at `scored` (n,) of a target, all held out in `one`, into `whole`."""
+    patients = of_target(one.held_out, one.rows, target)
+    plans = one.plans(patients)
+    whole.plans[scored] = plan_texts(plans)
+    risk, whole.draws[:, scored] = said.of(target, _positions(one.rows, target))
+    taught = one.taught_by[target.rows]
+    teachers = of_target(one.training, one.taught_by, target)
+    fitted = fit_references(target, teachers, one.plans(teachers), target.observed.take(taught))
+    inputs = reference_inputs(patients.frame, patients.spec, plans, moment_of(target, patients))
+    found = {name: model.risks(inputs, target.months) for name, model in fitted.items()}
+    for name, of_model in {TWIN: risk, **found}.items():
+        whole.risks.setdefault(name, np.full((len(target.rows), len(target.months)), np.nan))[scored] = of_model
+
+
+def of_target(cohort: Cohort, rows: Flags, target: Target) -> Cohort:
+    """The patients of a target among those of `cohort`, who are at `rows` (patients,) of the whole."""
+    return replace(cohort, frame=cohort.frame.iloc[_positions(rows, target)].reset_index(drop=True))
+
+
+def _positions(rows: Flags, target: Target) -> Integers:
+    """Positions, among the patients at `rows` (patients,) of the whole, of those of a target."""
+    return np.asarray((np.cumsum(rows) - 1)[target.rows[rows[target.rows]]])
+
+
+def _nobody_yet(target: Target, draws: int) -> HeldOut:
+    n = len(target.rows)
+    return HeldOut({}, np.full((1 + draws, n, len(target.horizons)), np.nan), np.full(n, "", dtype=object))
+
+
+def moment_of(target: Target, cohort: Cohort) -> str:
+    """The moment of the question that a target asks."""
+    return question_moment(cohort.spec, target.landmarks_reached)
+
+
+@dataclass(frozen=True, eq=False)
+class Said:
+    """What a twin says of n patients at one landmark, all its outcomes together."""
+
+    landmarks_reached: int
+    months: Floats
+    """(m,) ascending, from time zero"""
+    patients: Integers
+    """(n,) positions in the cohort that was asked about"""
+    risks: Mapping[str, Floats]
+    """By outcome, (n, m), or (n, 1) of a yes-or-no outcome"""
+    draws: Mapping[str, Floats]
+    """By outcome, (1 + draws, n, horizons), or (1 + draws, n, 1)"""
+    horizons: Floats
+    """(horizons,) those of all targets, from time zero"""
+
+    def of(self, target: Target, positions: Integers) -> tuple[Floats, Floats]:
+        """Risks (k, months of the target) and draws (1 + draws, k, horizons) of the patients at `positions` (k,)."""
+        rows, name = np.searchsorted(self.patients, positions), target.outcome.name
+        if target.is_binary:
+            return self.risks[name][rows], self.draws[name][:, rows]
+        at = np.searchsorted(self.months, target.origin + target.months)
+        ends = np.searchsorted(self.horizons, target.origin + np.array(target.horizons))
+        return self.risks[name][rows][:, at], self.draws[name][:, rows][..., ends]
+
+
+def questions(
+    twin: FittedTwin, patients: Cohort, plans: Sequence[str], targets: Sequence[Target], rows: Flags
+) -> Iterator[Said]:
+    """What a twin says at time zero and at each landmark, about those patients whom a target there is about.
+
+    Args:
+        twin: Asked.
+        patients: n patients.
+        plans: (n,) that each of them had.
+        targets: What is asked.
+        rows: (patients of the targets' cohort,) where the n are.
     """
-    known = Known.at(patients.frame, patients.spec, question_moment(patients.spec, 0)).frame
-    asked = _answering(twin, target.outcome.name)
-    given = np.array(plans)
-    result = np.empty((len(known), len(target.months)))
-    for plan in np.unique(given):
-        rows = np.flatnonzero(given == plan)
-        for some in np.array_split(rows, -(-len(rows) // PATIENTS_AT_ONCE)):
-            draws = asked.predict_draws(known.iloc[some].reset_index(drop=True), [str(plan)], target.months.tolist())
-            result[some] = draws[target.outcome.name][0, :, 0]
-    return result
+    for reached in sorted({target.landmarks_reached for target in targets}):
+        here = [target for target in targets if target.landmarks_reached == reached]
+        about = np.unique(np.concatenate([_positions(rows, target) for target in here]))
+        if about.size:
+            yield _ask(twin, patients, np.array(plans, dtype=object), here, about)
 
 
-def _answering(twin: FittedTwin, outcome: str) -> FittedTwin:
-    """The twin with the models of one outcome, so that another's shorter follow-up does not limit the months."""
-    stages = tuple(
-        replace(
-            stage,
-            hazards={name: hazards for name, hazards in stage.hazards.items() if name == outcome},
-            binaries={name: model for name, model in stage.binaries.items() if name == outcome},
-        )
-        for stage in twin.stages
-    )
-    return replace(twin, stages=stages)
+def _ask(twin: FittedTwin, patients: Cohort, plans: Texts, targets: Sequence[Target], about: Integers) -> Said:
+    """What a twin says of the patients at `about`, each under the own plan, at one landmark.
+
+    Only columns from before the moment of the question are shown to it: neither later decisions, states nor outcomes.
+    Decisions that the twin holds at one value are not shown either: it would refuse any other.
+    """
+    known = Known.at(patients.frame, patients.spec, moment_of(targets[0], patients)).frame.iloc[about]
+    known = known.drop(columns=[column for column in twin.capability.held if column in known])
+    timed = [one for one in targets if not one.is_binary]
+    months = np.unique(np.concatenate([np.zeros(0), *(one.origin + one.months for one in timed)]))
+    horizons = np.unique(np.concatenate([np.zeros(0), *(one.origin + np.array(one.horizons) for one in timed)]))
+    # A part that was followed a little less far than the whole cohort says nothing of the last days.
+    asked, at = np.unique(np.minimum(months, twin.last_month), return_inverse=True)
+    ends = at[np.searchsorted(months, horizons)]
+    risks: dict[str, Floats] = {}
+    draws: dict[str, Floats] = {}
+    for plan in np.unique(plans[about]):
+        of_plan = np.flatnonzero(plans[about] == plan)
+        for some in np.array_split(of_plan, -(-len(of_plan) // PATIENTS_AT_ONCE)):
+            found = twin.predict_draws(known.iloc[some].reset_index(drop=True), [str(plan)], asked)
+            for target in targets:
+                name, said = target.outcome.name, found[target.outcome.name][:, :, 0]
+                whole = said[0] if target.is_binary else said[0][:, at]
+                drawn = said if target.is_binary else said[..., ends]
+                risks.setdefault(name, np.empty((len(about), whole.shape[1])))[some] = whole
+                draws.setdefault(name, np.empty((len(drawn), len(about), drawn.shape[2])))[:, some] = drawn
+    return Said(targets[0].landmarks_reached, months, about, risks, draws, horizons)
 
 
-def _references(part: Fold, target: Target) -> dict[str, Reference]:
-    """The reference models of a target, fitted on the patients of the training part in whom it is recorded."""
+def fit_references(target: Target, patients: Cohort, plans: Floats, observed: Observed) -> dict[str, Reference]:
+    """The reference models of a target, fitted on n patients.
+
+    Args:
+        target: What is asked, and when.
+        patients: n patients in whom it is recorded.
+        plans: (n, decisions) that they had.
+        observed: What was seen of them.
+    """
     kind = target.outcome.kind
-    scored = ~part.rows[target.rows]
-    observed = target.observed.take(scored)
-    among_training = (np.cumsum(~part.rows) - 1)[target.rows[scored]]
-    frame = part.training.frame.iloc[among_training]
-    plans = complete_plans(part.training, replace(part.training, frame=frame), part.capability.held)
-    inputs = reference_inputs(frame, part.training.spec, plans)
+    inputs = reference_inputs(patients.frame, patients.spec, plans, moment_of(target, patients))
     if target.is_binary:
         positive = observed.event.astype(np.float64)
         average, ridge = Average.of_share(float(positive.mean())), RidgeLogistic.fit(inputs, positive)

@@ -45,15 +45,23 @@ class Reference(Protocol):
         """(n, m) risk by each month for the rows of `inputs` (as by `reference_inputs`)."""
 
 
-def reference_inputs(frame: pd.DataFrame, spec: Specification, plans: Floats) -> pd.DataFrame:
-    """Baseline covariates and the complete plans (n, decisions), one row a patient; sums stand for their members."""
-    known = Known.at(frame, spec, question_moment(spec, 0)).frame
+def reference_inputs(
+    frame: pd.DataFrame, spec: Specification, plans: Floats, moment: str | None = None
+) -> pd.DataFrame:
+    """What is known at a moment and the complete plans, one row a patient; sums stand for their members.
+
+    Args:
+        frame: Typed columns, n patients.
+        spec: The disease.
+        plans: (n, decisions) of 0 and 1.
+        moment: Covariates and states known strictly before it are read; the first question where ``None``. At a later
+            one this is a landmark model (van Houwelingen 2007, doi:10.1111/j.1467-9469.2006.00529.x).
+    """
+    known = Known.at(frame, spec, moment or question_moment(spec, 0)).frame
     summed = {member for feature in spec.features for member in feature.members}
-    names = [column.name for column in spec.having(Role.COVARIATE) if column.name in known]
-    sums = {
-        feature.name: known[[member for member in feature.members if member in known]].sum(axis=1, min_count=1)
-        for feature in spec.features
-    }
+    names = [column.name for column in spec.having(Role.COVARIATE, Role.STATE) if column.name in known]
+    members = {feature.name: [name for name in feature.members if name in known] for feature in spec.features}
+    sums = {name: known[found].sum(axis=1, min_count=1) for name, found in members.items() if found}
     decisions = {decision.column: plans[:, k] for k, decision in enumerate(spec.decisions)}
     return known[[name for name in names if name not in summed]].assign(**sums, **decisions)
 

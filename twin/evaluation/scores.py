@@ -12,7 +12,7 @@ from data.schema import OutcomeKind
 from twin.arrays import Floats, Integers
 from twin.evaluation.targets import Target
 from twin.metrics import accuracy, binary, calibration, discrimination
-from twin.metrics.censoring import ipcw
+from twin.metrics.censoring import aalen_johansen, ipcw
 from twin.metrics.intervals import MetricValue, estimate, over_resamples
 from twin.metrics.observed import Observed
 
@@ -29,6 +29,7 @@ UNO_C: Final = Metric("uno_c")
 AUC: Final = Metric("auc")
 BRIER: Final = Metric("brier")
 INTEGRATED_BRIER: Final = Metric("integrated_brier")
+IN_THE_LARGE: Final = "observed_over_predicted"
 
 SKILLS: Final = {INTEGRATED_BRIER: Metric("integrated_brier_skill"), BRIER: Metric("brier_skill")}
 """What is compared with saying the average, and the name of the comparison."""
@@ -67,6 +68,37 @@ def draws(target: Target, risks: Floats, sample: Sample) -> Draws:
     return result
 
 
+def in_brief(target: Target, risks: Floats, sample: Sample) -> Draws:
+    """The metrics by which predictions of several kinds are compared: those of the whole, and of the last horizon."""
+    last = target.horizons[-1]
+    if target.is_binary:
+        found = _binary(target, risks[:, 0], sample)
+        return {metric: found[metric] for metric in (AUC, BRIER, Metric(IN_THE_LARGE), Metric("calibration_slope"))}
+    risk = risks[:, target.column(last)]
+    brier = over_resamples(
+        lambda counts: accuracy.integrated_brier(target.observed, risks, target.months, counts), sample.counts
+    )
+    rank = over_resamples(
+        lambda counts: discrimination.harrell_c(target.observed, risk, counts, sample.folds), sample.counts
+    )
+    slope = over_resamples(
+        lambda counts: calibration.recalibration_at(target.observed, risk, last, counts)[0], sample.counts
+    )
+    return {
+        HARRELL_C: rank,
+        INTEGRATED_BRIER: brier,
+        Metric(IN_THE_LARGE): in_the_large(target, risk, last, sample.counts),
+        Metric("calibration_slope"): slope,
+    }
+
+
+def in_the_large(target: Target, risk: Floats, month: float, counts: Floats) -> Floats:
+    """(1 + resamples,) observed risk by a month (Aalen-Johansen) over the mean predicted one, 1 when all is well."""
+    seen = over_resamples(lambda some: aalen_johansen(target.observed, some).at(np.array([month])), counts)[:, 0]
+    stated = counts @ risk / counts.sum(axis=1)
+    return np.asarray(np.divide(seen, stated, out=np.full_like(seen, np.nan), where=stated > 0))
+
+
 def _over_time(target: Target, risks: Floats, sample: Sample) -> Draws:
     observed, folds, tau = target.observed, sample.folds, target.horizons[-1]
     last = risks[:, target.column(tau)]
@@ -81,7 +113,7 @@ def _over_time(target: Target, risks: Floats, sample: Sample) -> Draws:
     return {
         **{metric: over_resamples(compute, sample.counts) for metric, compute in metrics.items()},
         INTEGRATED_BRIER: accuracy.mean_over_time(brier, target.months),
-        **{Metric(BRIER.name, month): brier[:, target.column(month)] for month in target.horizons},
+        **{Metric(BRIER.name, target.origin + month): brier[:, target.column(month)] for month in target.horizons},
     }
 
 
@@ -111,7 +143,8 @@ def _at(target: Target, risk: Floats, month: float, sample: Sample) -> Draws:
 
     names = ("auc", "calibration_slope", "calibration_intercept", "largest_calibration_gap")
     values = over_resamples(metrics, sample.counts)
-    return {Metric(name, month): values[:, k] for k, name in enumerate(names)}
+    found = {Metric(name, target.origin + month): values[:, k] for k, name in enumerate(names)}
+    return {**found, Metric(IN_THE_LARGE, target.origin + month): in_the_large(target, risk, month, sample.counts)}
 
 
 def _binary(target: Target, risk: Floats, sample: Sample) -> Draws:
@@ -129,7 +162,8 @@ def _binary(target: Target, risk: Floats, sample: Sample) -> Draws:
 
     names = ("auc", "brier", "ece", "calibration_slope", "calibration_intercept")
     values = over_resamples(metrics, sample.counts)
-    return {Metric(name): values[:, k] for k, name in enumerate(names)}
+    found = {Metric(name): values[:, k] for k, name in enumerate(names)}
+    return {**found, Metric(IN_THE_LARGE): in_the_large(target, risk, target.horizons[0], sample.counts)}
 
 
 def with_skill(model: Draws, average: Draws) -> Draws:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from data.cohort import Cohort
 from data.schema import AuditGroup, Column, ColumnType
-from twin.arrays import Flags, Floats
+from twin.arrays import Flags, Floats, Integers
 from twin.capability import MIN_EVENTS
 from twin.evaluation.scores import Sample
 from twin.evaluation.targets import Target
@@ -55,14 +55,20 @@ def subgroups(cohort: Cohort, target: Target, risks: Floats, sample: Sample) -> 
         risks: (n, months of the target) held-out risks.
         sample: Resampling counts and folds of the n.
     """
-    frame = cohort.frame.iloc[target.rows]
     return tuple(
-        _subgroup(audit.column, name, members, target, risks, sample)
-        for audit in cohort.spec.audit_groups
-        if cohort.records(audit.column)
-        for name, members in _groups(frame[audit.column], cohort.spec.column(audit.column), audit)
-        if members.any()
+        _subgroup(column, name, members, target, risks, sample)
+        for column, name, members in audited_groups(cohort, target.rows)
     )
+
+
+def audited_groups(cohort: Cohort, rows: Integers) -> Iterator[tuple[str, str, Flags]]:
+    """Column, name and members (n,) of every audited group that has any of the n patients at `rows` of a cohort."""
+    frame = cohort.frame.iloc[rows]
+    for audit in cohort.spec.audit_groups:
+        if cohort.records(audit.column):
+            for name, members in _groups(frame[audit.column], cohort.spec.column(audit.column), audit):
+                if members.any():
+                    yield audit.column, name, members
 
 
 def _groups(values: pd.Series, column: Column, audit: AuditGroup) -> Iterator[tuple[str, Flags]]:

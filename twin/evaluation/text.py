@@ -1,12 +1,20 @@
-"""An evaluation in, a plain table that explains its metrics out: what the command line prints."""
+"""An evaluation in, a plain text that explains its figures out: what the command line prints.
+
+Every metric at every month stands in the JSON; the text shows two months, and only those groups that stand out.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from data.schema import OutcomeKind
-from twin.evaluation.evaluate import Evaluation, OutcomeEvaluation
+from twin.evaluation.brief import BriefEvaluation
+from twin.evaluation.coverage import PATIENTS_A_GROUP, Coverage
+from twin.evaluation.evaluate import Evaluation, Kind, OutcomeEvaluation
+from twin.evaluation.held_out import AVERAGES
+from twin.evaluation.scores import Scores
+from twin.evaluation.splits import RANDOM_FOLDS
 from twin.evaluation.subgroups import Subgroup
 from twin.metrics.intervals import MetricValue
 
@@ -17,6 +25,7 @@ MODELS: Final = {
     "share": "share of patients",
     "ridge_cox": "ridge Cox",
     "ridge_logistic": "ridge logistic",
+    RANDOM_FOLDS: "twin, random folds",
 }
 
 METRICS: Final = {
@@ -27,83 +36,232 @@ METRICS: Final = {
     "integrated_brier_skill": ("skill", "share of the error of saying the average that is avoided"),
     "brier": ("Brier", "mean squared error; 0 is perfect"),
     "brier_skill": ("skill", "share of the error of saying the average that is avoided"),
+    "observed_over_predicted": ("observed / predicted", "1 is right; above 1, risks are too low"),
     "calibration_slope": ("calibration slope", "1 is right; below 1, risks are too extreme"),
     "calibration_intercept": ("calibration intercept", "0 is right; above 0, risks are too low"),
-    "largest_calibration_gap": ("largest gap", "predicted against observed, worst fifth of risk"),
+    "largest_calibration_gap": ("largest gap", "|predicted - observed|, worst fifth of risk"),
     "ece": ("calibration error", "mean gap between predicted and observed share"),
     "d_calibration_p": ("D-calibration p", "a small p speaks against the curves; its interval leans low"),
 }
 """Metric -> name and meaning, in the order of the table."""
 
+LEFT_TO_JSON: Final = ("calibration_intercept",)
+"""Metrics that say again what another one in the text says"""
+
+AVERAGES_IN_SKILL: Final = frozenset(AVERAGES.values())
+"""Models that are in the text as what skill is measured from"""
+
+SHORT_TERM_MONTH: Final = 24.0
+"""Shown beside the last horizon"""
+
 
 def as_text(evaluation: Evaluation) -> str:
     """The evaluation as text of several lines, without a final line break."""
-    blocks = [_heading(evaluation), *(_outcome(one) for one in evaluation.outcomes), _omissions(evaluation)]
-    return "\n\n".join("\n".join(block) for block in blocks)
+    explained: set[str] = set()
+    blocks = [
+        _heading(evaluation),
+        _glance(evaluation),
+        *(_outcome(one, explained) for one in evaluation.outcomes),
+        _intervals(evaluation),
+        _groups(evaluation),
+        _decisions(evaluation),
+        *(
+            _brief(f"Asked at month {one.month:g}: {one.label.lower()}", "", one.outcomes)
+            for one in evaluation.landmarks
+        ),
+        *(_brief(f"Set apart by {one.column}", one.description, one.outcomes) for one in evaluation.splits),
+        _omissions(evaluation),
+    ]
+    written = ["\n".join(block) for block in blocks]
+    return "\n\n".join(block for block in written if block)
 
 
 def _heading(evaluation: Evaluation) -> Iterator[str]:
     settings = evaluation.settings
-    kind = "synthetic patients" if evaluation.synthetic else "patients"
-    yield f"Cohort {evaluation.cohort} version {evaluation.version}: {evaluation.patients} {kind} ({evaluation.spec})"
-    yield f"{settings.folds}-fold cross-validation, seed {settings.seed}: every risk is of a patient whom the models"
-    yield "never saw, from what is known at first, under the plan that was given. In brackets 95 % intervals"
-    yield f"by {settings.resamples} bootstrap resamples of the patients."
+    kind = "SYNTHETIC patients (none of them ever lived)" if evaluation.synthetic else "patients"
+    yield f"Cohort {evaluation.cohort} version {evaluation.version} ({evaluation.spec}): {evaluation.patients} {kind}"
+    if evaluation.kind == Kind.EXTERNAL:
+        yield "The model as it is, on patients of another cohort than its own: nothing was fitted on them."
+    else:
+        yield f"{settings.folds}-fold cross-validation, seed {settings.seed}: every risk is of a patient whom the model"
+        yield "behind it never saw."
+    yield "Risks are stated from what is known at first, under the plan that was given. In brackets 95 % intervals"
+    yield f"by {settings.resamples} bootstrap resamples of the patients. --json has all months, groups and models."
 
 
-def _outcome(one: OutcomeEvaluation) -> Iterator[str]:
+def _glance(evaluation: Evaluation) -> Iterator[str]:
+    yield "At a glance"
+    yield from aligned(_glance_rows(evaluation))
+
+
+def _glance_rows(evaluation: Evaluation) -> Iterator[Sequence[str]]:
+    yield ("", "events", "C or AUC", "less ridge", "skill over average", "observed / predicted")
+    for one in evaluation.outcomes:
+        twin, rank = one.models["twin"], _rank(one.kind)
+        ridge = next((found for name, found in one.differences.items() if name.startswith("ridge")), {})
+        yield (
+            one.label,
+            f"{one.events} of {one.patients}",
+            _of(twin.get(rank)),
+            _signed(ridge.get(rank)),
+            _of(twin.get("brier_skill" if one.kind is OutcomeKind.BINARY else "integrated_brier_skill")),
+            _of(_last(twin.get("observed_over_predicted"))),
+        )
+
+
+def _rank(kind: OutcomeKind) -> str:
+    return "auc" if kind is OutcomeKind.BINARY else "harrell_c"
+
+
+def _last(found: object) -> object:
+    return list(found.values())[-1] if isinstance(found, Mapping) else found
+
+
+def _outcome(one: OutcomeEvaluation, explained: set[str]) -> Iterator[str]:
     rivals = f", {one.competing_events} with a competing event first" if one.competing_events else ""
     yield f"{one.label}: {one.events} events in {one.patients} patients{rivals}"
-    yield from _aligned(_metric_rows(one))
+    yield from aligned(_metric_rows(one, explained))
     for name, of_metric in one.differences.items():
+        if name in AVERAGES_IN_SKILL:
+            continue
         compared = ", ".join(f"{METRICS[metric][0]} {_signed(value)}" for metric, value in of_metric.items())
         yield f"  twin less {MODELS[name]}: {compared}"
-    yield f"  fifths of predicted risk{_by(one)}: predicted / observed"
-    yield "    " + "   ".join(f"{g.predicted:.2f} / {_plain(g.observed)}" for g in one.calibration)
-    if one.subgroups:
-        yield from _aligned(_subgroup_rows(one))
+    groups = "   ".join(f"{g.predicted:.2f} / {_plain(g.observed)}" for g in one.calibration)
+    yield f"  predicted / observed risk by month {one.horizons[-1]:g} in fifths of risk: {groups}"
 
 
-def _metric_rows(one: OutcomeEvaluation) -> Iterator[Sequence[str]]:
-    models = list(one.models.values())
-    yield ("", *(MODELS[name] for name in one.models), "")
+def _metric_rows(one: OutcomeEvaluation, explained: set[str]) -> Iterator[Sequence[str]]:
+    shown = [name for name in one.models if name not in AVERAGES_IN_SKILL]
+    models = [one.models[name] for name in shown]
+    yield ("", *(MODELS[name] for name in shown), "")
     for metric, (title, meaning) in METRICS.items():
-        found = next((scores[metric] for scores in models if metric in scores), None)
+        found = models[0].get(metric)
+        if found is None or metric in LEFT_TO_JSON:
+            continue
+        said = "" if metric in explained else meaning
+        explained.add(metric)
         if isinstance(found, MetricValue):
-            yield (title, *(_of(scores.get(metric)) for scores in models), meaning)
-        elif found is not None:
-            for k, month in enumerate(found):
-                cells = (_of(_at(scores.get(metric), month)) for scores in models)
-                yield (f"{title}, month {month}", *cells, "" if k else meaning)
+            yield (title, *(_of(scores.get(metric)) for scores in models), said)
+            continue
+        for k, month in enumerate(_shown(found)):
+            yield (
+                f"{title}, month {month}",
+                *(_of(_at(scores, metric, month)) for scores in models),
+                "" if k else said,
+            )
 
 
-def _at(scores: object, month: str) -> object:
-    return scores.get(month) if isinstance(scores, dict) else None
+def _shown(by_month: Mapping[str, MetricValue]) -> list[str]:
+    months = list(by_month)
+    return [month for month in months[:-1] if float(month) == SHORT_TERM_MONTH] + months[-1:]
 
 
-def _subgroup_rows(one: OutcomeEvaluation) -> Iterator[Sequence[str]]:
-    concordance = "AUC" if one.kind is OutcomeKind.BINARY else "Harrell C"
-    yield (f"groups{_by(one)}", "patients", "events", concordance, "predicted", "observed less predicted")
-    for group in one.subgroups:
-        yield _subgroup_row(group)
+def _at(scores: Scores, metric: str, month: str) -> object:
+    found = scores.get(metric)
+    return found.get(month) if isinstance(found, Mapping) else None
 
 
-def _subgroup_row(group: Subgroup) -> Sequence[str]:
-    name = f"{group.column}: {group.group}"
-    if group.suppressed:
-        return (name, str(group.patients), "too few to say more")
-    return (
-        name,
-        str(group.patients),
-        str(group.events),
-        _of(group.concordance),
-        f"{group.predicted:.2f}",
-        _signed(group.observed_less_predicted),
+def _intervals(evaluation: Evaluation) -> Iterator[str]:
+    if not evaluation.outcomes:
+        return
+    level = f"{100 * evaluation.outcomes[0].coverage.level:g} %"
+    yield f"Do {level} intervals hold what they say?"
+    yield "  A patient's true risk is never seen, a group's observed risk is. Counted is how often it lies within"
+    yield "  the interval that the model gives it, the chance of who has the event included. Near the level is right;"
+    yield "  far below it, risks or their spread are wrong. The interval of a single patient cannot be checked so."
+    yield from aligned(_coverage_rows(evaluation))
+
+
+def _coverage_rows(evaluation: Evaluation) -> Iterator[Sequence[str]]:
+    true = any(one.coverage.true_risks for one in evaluation.outcomes)
+    yield ("", "groups by risk", "audited groups", *(["true risks of the synthetic patients"] if true else []))
+    for one in evaluation.outcomes:
+        yield (one.label, *_coverage_cells(one.coverage))
+
+
+def _coverage_cells(found: Coverage) -> Iterator[str]:
+    yield _of(found.groups_of_risk, digits=2)
+    yield _of(found.audited_groups, digits=2)
+    if found.true_risks is not None:
+        yield _of(found.true_risks.overall, digits=2)
+
+
+def _groups(evaluation: Evaluation) -> Iterator[str]:
+    told = [
+        (one, group) for one in evaluation.outcomes for group in one.subgroups if group.patients >= PATIENTS_A_GROUP
+    ]
+    standing_out = [(one, group) for one, group in told if _stands_out(group)]
+    small = sorted(
+        {_name(group) for one in evaluation.outcomes for group in one.subgroups if group.patients < PATIENTS_A_GROUP}
     )
+    if told:
+        expected = 0.05 * len(told)
+        yield f"Groups whose risk is stated too low or too high: {len(standing_out)} of {len(told)} comparisons"
+        yield f"  (about {expected:.0f} would be so by chance)"
+        yield from aligned(_group_rows(standing_out))
+    if small:
+        yield f"  fewer than {PATIENTS_A_GROUP} patients: {', '.join(small)}"
 
 
-def _by(one: OutcomeEvaluation) -> str:
-    return f" by month {one.horizons[-1]:g}"
+def _stands_out(group: Subgroup) -> bool:
+    found = group.observed_less_predicted
+    return bool(found and found.lower is not None and found.upper is not None and found.lower * found.upper > 0)
+
+
+def _name(group: Subgroup) -> str:
+    return f"{group.column}: {group.group}"
+
+
+def _group_rows(found: Sequence[tuple[OutcomeEvaluation, Subgroup]]) -> Iterator[Sequence[str]]:
+    if found:
+        yield ("", "", "patients", "events", "predicted", "observed less predicted")
+    for one, group in found:
+        yield (
+            one.label,
+            _name(group),
+            str(group.patients),
+            str(group.events),
+            f"{group.predicted:.2f}",
+            _signed(group.observed_less_predicted),
+        )
+
+
+def _decisions(evaluation: Evaluation) -> Iterator[str]:
+    if not evaluation.decisions:
+        return
+    yield "How well the physicians' decisions are foretold"
+    rows: list[Sequence[str]] = [("", "given", "AUC", "calibration error", "Brier")]
+    rows += [
+        (one.label, f"{one.given} of {one.patients}", _of(one.auc), _of(one.ece), _of(one.brier))
+        for one in evaluation.decisions
+    ]
+    yield from aligned(rows)
+
+
+def _brief(title: str, description: str, outcomes: Sequence[BriefEvaluation]) -> Iterator[str]:
+    if not outcomes:
+        return
+    yield title + (
+        f": {description}" if description else ", from what is known then, in those alive and free of the event"
+    )
+    yield from aligned(_brief_rows(outcomes))
+
+
+def _brief_rows(outcomes: Sequence[BriefEvaluation]) -> Iterator[Sequence[str]]:
+    yield ("", "events", "", "C or AUC", "Brier", "skill", "observed / predicted")
+    for one in outcomes:
+        brier = "brier" if one.kind is OutcomeKind.BINARY else "integrated_brier"
+        shown = [(name, found) for name, found in one.models.items() if name not in AVERAGES_IN_SKILL]
+        for k, (name, found) in enumerate(shown):
+            yield (
+                "" if k else one.label,
+                "" if k else f"{one.events} of {one.patients}",
+                MODELS[name],
+                _of(found.get(_rank(one.kind))),
+                _of(found.get(brier)),
+                _of(found.get(f"{brier}_skill")),
+                _of(found.get("observed_over_predicted")),
+            )
 
 
 def _omissions(evaluation: Evaluation) -> Iterator[str]:
@@ -112,12 +270,12 @@ def _omissions(evaluation: Evaluation) -> Iterator[str]:
         yield f"  {omission.what}: {omission.reason}"
 
 
-def _of(value: object) -> str:
+def _of(value: object, digits: int = 3) -> str:
     """A value with its interval; empty where there is none."""
     if not isinstance(value, MetricValue) or value.value is None:
         return ""
-    interval = "" if value.lower is None else f" ({value.lower:.3f} to {value.upper:.3f})"
-    return f"{value.value:.3f}{interval}"
+    interval = "" if value.lower is None else f" ({value.lower:.{digits}f} to {value.upper:.{digits}f})"
+    return f"{value.value:.{digits}f}{interval}"
 
 
 def _signed(value: MetricValue | None) -> str:
@@ -131,9 +289,11 @@ def _plain(value: MetricValue) -> str:
     return "" if value.value is None else f"{value.value:.2f}"
 
 
-def _aligned(rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """Rows of cells as lines, every column as wide as its widest cell."""
-    table = list(rows)
-    widths = [max(len(row[k]) for row in table if k < len(row)) for k in range(max(map(len, table)))]
+def aligned(rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Rows of cells as lines, every column as wide as its widest cell; empty columns are left out."""
+    table = [list(row) for row in rows]
+    count = max((len(row) for row in table), default=0)
+    filled = [k for k in range(count) if any(k < len(row) and row[k] for row in table)]
+    widths = {k: max(len(row[k]) for row in table if k < len(row)) for k in filled}
     for row in table:
-        yield ("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False))).rstrip()
+        yield ("  " + "  ".join(row[k].ljust(widths[k]) for k in filled if k < len(row))).rstrip()

@@ -1,1 +1,1 @@
-"""The regression models: known values and follow-up in, coefficients with their refits out, and risks from those."""
+"""The regression models: known values and follow-up in, coefficients with their draws out, and risks from those."""

@@ -7,16 +7,20 @@ hence an entry of 0 is the cohort's average: a value that is missing, or a level
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from data.schema import UNKNOWN, Role
-from twin.arrays import Floats, Texts
+from twin.arrays import Flags, Floats, Texts
 from twin.state import Known, NotYetKnown
+
+Columns = Mapping[str, npt.NDArray[Any]]
+"""Values by column, one a patient, as in `twin.state.Known.columns`."""
 
 INPUT_ROLES: Final = (Role.COVARIATE, Role.STATE)
 """Columns of other roles never enter a model: who was treated where and when, and of which origin, is for audits."""
@@ -46,20 +50,25 @@ class NumberInput:
         number = (self.source,) if self.varies else ()
         return (*number, f"{self.source} not recorded") if self.missing_share else number
 
-    def encode(self, known: Known) -> Floats:
+    @property
+    def indicates_missing(self) -> tuple[bool, ...]:
+        """Of each name, whether it only says that the value is not recorded."""
+        return tuple(name != self.source for name in self.names)
+
+    def encode(self, columns: Columns, patients: int) -> Floats:
         """(patients, names) centred."""
-        values = _numbers(known, self.members)
+        values = _numbers(columns, patients, self.members)
         missing = np.isnan(values)
-        columns = []
+        encoded = []
         if self.varies:
-            columns.append(np.where(missing, 0.0, (values - self.mean) / self.scale))
+            encoded.append(np.where(missing, 0.0, (values - self.mean) / self.scale))
         if self.missing_share:
-            columns.append(missing - self.missing_share)
-        return np.column_stack(columns)
+            encoded.append(missing - self.missing_share)
+        return np.column_stack(encoded)
 
     def outside(self, known: Known) -> list[str]:
         """For each patient, why the value is unlike anything in the cohort; empty when it is not."""
-        values = _numbers(known, self.members)
+        values = _numbers(known.columns, known.size, self.members)
         beyond = (values < self.minimum) | (values > self.maximum)
         span = f"is outside the cohort's {self.minimum:g} to {self.maximum:g}"
         said = [f"{self.source} {value:g} {span}" if far else "" for value, far in zip(values, beyond, strict=True)]
@@ -70,7 +79,7 @@ class NumberInput:
 
 @dataclass(frozen=True)
 class CategoryInput:
-    """A category as indicators of its levels; the most frequent level is the reference."""
+    """A category as indicators of its levels; the most frequent recorded level is the reference."""
 
     source: str
     levels: tuple[str, ...]
@@ -82,16 +91,24 @@ class CategoryInput:
         """Names of the columns of the matrix."""
         return tuple(f"{self.source} {level or 'not recorded'}" for level in self.levels[1:])
 
-    def encode(self, known: Known) -> Floats:
+    @property
+    def indicates_missing(self) -> tuple[bool, ...]:
+        """Of each name, whether it only says that the level is not recorded."""
+        return tuple(level == NOT_RECORDED for level in self.levels[1:])
+
+    def encode(self, columns: Columns, patients: int) -> Floats:
         """(patients, names) centred; 0 throughout for a level that the cohort never saw."""
-        values = _texts(known, self.source)[:, None]
+        values = _texts(columns, patients, self.source)[:, None]
         seen = np.isin(values, self.levels)
         indicators = (values == np.array(self.levels[1:], dtype=object)).astype(float)
         return np.where(seen, indicators - np.array(self.shares[1:]), 0.0)
 
     def outside(self, known: Known) -> list[str]:
         """For each patient, why the level is unlike anything in the cohort; empty when it is not."""
-        return ["" if value in self.levels else self._unseen(str(value)) for value in _texts(known, self.source)]
+        return [
+            "" if value in self.levels else self._unseen(str(value))
+            for value in _texts(known.columns, known.size, self.source)
+        ]
 
     def _unseen(self, level: str) -> str:
         if level == NOT_RECORDED:
@@ -117,6 +134,11 @@ class Encoding:
         """Names of the columns of the matrix."""
         return tuple(name for source in self.inputs for name in source.names)
 
+    @property
+    def indicates_missing(self) -> Flags:
+        """(names,) whether a column of the matrix only says that a value is not recorded."""
+        return np.array([told for source in self.inputs for told in source.indicates_missing], dtype=bool)
+
     def encode(self, known: Known) -> Floats:
         """The matrix (patients, names) of `known`.
 
@@ -124,7 +146,7 @@ class Encoding:
             NotYetKnown: `known` is of another moment than the encoding was fitted for.
         """
         self._check(known)
-        blocks = [source.encode(known) for source in self.inputs]
+        blocks = [source.encode(known.columns, known.size) for source in self.inputs]
         return np.hstack([np.empty((known.size, 0)), *blocks])
 
     def outside(self, known: Known) -> list[tuple[str, ...]]:
@@ -136,6 +158,12 @@ class Encoding:
         self._check(known)
         by_source = [source.outside(known) for source in self.inputs]
         return [tuple(said[row] for said in by_source if said[row]) for row in range(known.size)]
+
+    @property
+    def positions(self) -> Mapping[str, slice]:
+        """Columns of the matrix that each source has."""
+        ends = np.cumsum([0, *(len(source.names) for source in self.inputs)])
+        return {source.source: slice(ends[k], ends[k + 1]) for k, source in enumerate(self.inputs)}
 
     def _check(self, known: Known) -> None:
         if known.moment != self.moment:
@@ -156,8 +184,8 @@ def _sources(known: Known) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 def _learn(known: Known, source: str, members: tuple[str, ...]) -> NumberInput | CategoryInput | None:
     if known.spec.column(members[0]).is_numeric:
-        return _learn_number(_numbers(known, members), source, members)
-    return _learn_category(_texts(known, source), source)
+        return _learn_number(_numbers(known.columns, known.size, members), source, members)
+    return _learn_category(_texts(known.columns, known.size, source), source)
 
 
 def _learn_number(values: Floats, source: str, members: tuple[str, ...]) -> NumberInput | None:
@@ -182,24 +210,26 @@ def _learn_number(values: Floats, source: str, members: tuple[str, ...]) -> Numb
 
 def _learn_category(values: Texts, source: str) -> CategoryInput:
     levels, counts = np.unique(values.astype(str), return_counts=True)
-    order = np.argsort(-counts, kind="stable")
+    order = np.lexsort((-counts, levels == NOT_RECORDED))
     shares = counts / counts.sum()
     return CategoryInput(source, tuple(str(levels[k]) for k in order), tuple(float(shares[k]) for k in order))
 
 
-def _numbers(known: Known, members: tuple[str, ...]) -> Floats:
+def _numbers(columns: Columns, patients: int, members: tuple[str, ...]) -> Floats:
     """(patients,) the number, or the sum over the members that are recorded; NaN where none is."""
-    present = [name for name in members if name in known.frame]
+    present = [columns[name] for name in members if name in columns]
+    if len(present) == 1:
+        return np.asarray(present[0], dtype=float)
     if not present:
-        return np.full(known.size, np.nan)
-    values = known.frame[present].to_numpy(dtype=float)
+        return np.full(patients, np.nan)
+    values = np.column_stack(present)
     recorded = ~np.isnan(values)
     return np.where(recorded.any(axis=1), np.where(recorded, values, 0.0).sum(axis=1), np.nan)
 
 
-def _texts(known: Known, source: str) -> Texts:
+def _texts(columns: Columns, patients: int, source: str) -> Texts:
     """(patients,) the level of a category as text objects, `NOT_RECORDED` where missing or unknown."""
-    if source not in known.frame:
-        return np.full(known.size, NOT_RECORDED, dtype=object)
-    values = known.frame[source].to_numpy(dtype=object)
+    if source not in columns:
+        return np.full(patients, NOT_RECORDED, dtype=object)
+    values = columns[source]
     return np.where(pd.isna(values) | (values == UNKNOWN), NOT_RECORDED, values).astype(object)

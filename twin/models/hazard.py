@@ -35,6 +35,10 @@ class Episodes:
         """The same episodes in ascending order of `stop`, as `CoxLikelihood` reads them."""
         return self.take(np.argsort(self.stop, kind="stable"))
 
+    def with_inputs(self, inputs: Floats) -> Episodes:
+        """The same episodes with other inputs (m, q)."""
+        return Episodes(inputs, self.start, self.stop, self.event, self.patient)
+
     def take(self, rows: Integers | Flags) -> Episodes:
         """The episodes at `rows` (positions, or a mask)."""
         return Episodes(self.inputs[rows], self.start[rows], self.stop[rows], self.event[rows], self.patient[rows])
@@ -90,21 +94,28 @@ class CoxLikelihood:
     episodes: Episodes
     weights: Floats
     """(m,)"""
+    offset: Floats | None = None
+    """(m,) added to the log hazard of each episode; ``None`` for nothing"""
     ties: _Ties = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ties", _ties(self.episodes))
 
+    def linear(self, coefficients: Floats) -> Floats:
+        """(m,) log hazard relative to inputs and offset 0."""
+        linear = self.episodes.inputs @ coefficients
+        return np.asarray(linear if self.offset is None else linear + self.offset)
+
     def value(self, coefficients: Floats) -> float:
         """Log partial likelihood at (p,) log hazard ratios."""
-        linear = self.episodes.inputs @ coefficients
+        linear = self.linear(coefficients)
         risk = self.weights * np.exp(linear)
         return self._value(linear, self._tied_totals(risk))
 
     def derivatives(self, coefficients: Floats) -> tuple[float, Floats, Floats]:
         """Value, gradient (p,) and negative Hessian (p, p) of the log partial likelihood."""
         inputs, event, ties = self.episodes.inputs, self.episodes.event, self.ties
-        linear = inputs @ coefficients
+        linear = self.linear(coefficients)
         risk = self.weights * np.exp(linear)
         total = self._tied_totals(risk)
         weighted = risk[:, None] * inputs
@@ -118,14 +129,23 @@ class CoxLikelihood:
         return self._value(linear, total), gradient, information
 
     def baseline(self, coefficients: Floats, months: Floats) -> Floats:
-        """Cumulative hazard of inputs 0 at `months`, by Breslow's estimator.
+        """Cumulative hazard of inputs and offset 0 at `months`, by Breslow's estimator.
 
         In the discussion of Cox 1972 (doi:10.1111/j.2517-6161.1972.tb00899.x).
         """
-        risk = self.weights * np.exp(self.episodes.inputs @ coefficients)
-        events = np.add.reduceat(self.weights[self.episodes.event], self.ties.first_event)
-        cumulative = np.concatenate([[0.0], np.cumsum(events / self._at_risk(risk[:, None])[:, 0])])
+        at_risk, events = self.at_event_times(np.asarray(self.linear(coefficients)))
+        cumulative = np.concatenate([[0.0], np.cumsum(events / at_risk)])
         return np.asarray(cumulative[np.searchsorted(self.ties.times, months, side="right")])
+
+    def at_event_times(self, linear: Floats) -> tuple[Floats, Floats]:
+        """At each of k distinct event times, the total risk of those at risk and the weight of the events, each (k,).
+
+        Args:
+            linear: (m,) log hazard of each episode.
+        """
+        risk = self.weights * np.exp(linear)
+        events = np.add.reduceat(self.weights[self.episodes.event], self.ties.first_event)
+        return self._at_risk(risk[:, None])[:, 0], events
 
     def _value(self, linear: Floats, total: Floats) -> float:
         event = self.episodes.event

@@ -19,6 +19,7 @@ def fit_ridge_logistic(
     precision: Floats,
     initial: Floats | None = None,
     tolerance: float = 1e-9,
+    offset: Floats | None = None,
 ) -> Floats:
     """Intercept and log odds ratios (1 + p,) that maximise the weighted log-likelihood less the ridge penalty.
 
@@ -32,12 +33,14 @@ def fit_ridge_logistic(
         precision: (p,) above 0
         initial: (1 + p,) where to start; the intercept alone by default.
         tolerance: Half the squared Newton decrement at which to stop, in units of log-likelihood.
+        offset: (n,) added to the log odds of each patient.
     """
     design = np.hstack([np.ones((len(inputs), 1)), inputs])
     penalty = np.concatenate([[0.0], precision])
     coefficients = _intercept_only(positive, weights, design.shape[1]) if initial is None else initial.copy()
     for _ in range(MAX_ITERATIONS):
-        risk = expit(design @ coefficients)
+        linear = design @ coefficients
+        risk = expit(linear if offset is None else linear + offset)
         gradient = design.T @ (weights * (positive - risk)) - penalty * coefficients
         information = design.T @ ((weights * risk * (1.0 - risk))[:, None] * design) + np.diag(penalty)
         information[0, 0] += 1e-10  # a resample in which nobody is positive has no finite intercept

@@ -1,0 +1,323 @@
+"""A fitted twin and what was found of it in, its model card as Markdown out.
+
+The card answers the items of TRIPOD+AI (Collins et al. 2024, doi:10.1136/bmj-2023-078378) and has the fields of the
+Applied Model Card of the Coalition for Health AI (v0.2, https://mc.chai.org). Every figure in it is read from the twin
+and its evaluations; nothing is typed in.
+
+Run ``python -m twin.card --out docs/model-card-demonstration.md`` for the card of the demonstration.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from twin.effects.combination import CombinedEffects, Ratio
+from twin.effects.distribution import EffectDistribution
+from twin.evaluation.card import (
+    Document,
+    apart,
+    for_whom,
+    limits,
+    not_evaluated_yet,
+    on_other_cohorts,
+    performance,
+    table,
+)
+from twin.evaluation.evaluate import Kind
+from twin.models.encoding import NOT_RECORDED, CategoryInput, NumberInput
+from twin.models.outcome import BinaryModel, EventModel
+from twin.prediction import FittedTwin
+from twin.reporting_items import TRIPOD_AI
+
+PAGE_PATIENTS: Final = 536
+"""Of the demonstration, as `twin.workspace` makes it"""
+
+
+def model_card(twin: FittedTwin, evaluations: Sequence[Document]) -> str:
+    """The card of one version.
+
+    Args:
+        twin: The version.
+        evaluations: What was found of it, oldest first; of several on one cohort the last counts.
+    """
+    own = next((one for one in reversed(evaluations) if one["kind"] == Kind.CROSS_VALIDATION), None)
+    elsewhere = list({one["cohort"]: one for one in evaluations if one["kind"] == Kind.EXTERNAL}.values())
+    sections = [
+        _opening(twin),
+        _purpose(twin),
+        _limits(twin, own, elsewhere),
+        _outputs(twin),
+        _data(twin),
+        _method(twin),
+        _effects(twin),
+        *([performance(own), for_whom(own), apart(own)] if own else [not_evaluated_yet()]),
+        on_other_cohorts(elsewhere),
+        _maintenance(),
+        _checklist(),
+    ]
+    return "\n\n".join("\n".join(section).rstrip() for section in sections) + "\n"
+
+
+def _opening(twin: FittedTwin) -> Iterator[str]:
+    origin, disease = twin.origin, twin.spec.label
+    name = twin.version or "unnamed version"
+    yield f"# Model card: {disease}, {name}"
+    yield ""
+    if origin.synthetic:
+        yield (
+            "> **SYNTHETIC.** This model learnt from invented patients. None of them ever lived, and nothing on this "
+            "page "
+            "says anything about a patient who does."
+        )
+        yield ""
+    yield "Generated from the model and its evaluations: evaluate again to change it, do not edit it."
+    yield ""
+    yield "## What it is"
+    yield ""
+    rows = [
+        ("Model", f"Gemina twin `{name}`, {disease.lower()}"),
+        ("What it does", "states risks of outcomes under each treatment sequence, from what is known of a patient"),
+        ("Developer", "Gemina (open source, Apache-2.0); fitted by whoever runs the installation, who is the contact"),
+        ("Stage", "research and education; no regulatory approval, not a medical device"),
+        ("Clinical risk", "high if it were used for care: its figures are about the choice of treatment"),
+        ("Taught by", f"cohort `{origin.cohort}` version {origin.version}, {origin.patients} patients"),
+        ("Digest of these data", f"`{origin.digest}`"),
+        ("Seed", str(origin.seed)),
+        ("Fitted with", ", ".join(f"{library} {number}" for library, number in origin.libraries.items())),
+        ("Foundation models", "none"),
+    ]
+    yield from table(("Field", "Entry"), rows)
+
+
+def _purpose(twin: FittedTwin) -> Iterator[str]:
+    disease = twin.spec.label.lower()
+    yield "## What it is for"
+    yield ""
+    yield (
+        "* **Intended use:** to compare treatment sequences in discussion and teaching, beside what was observed in "
+        "patients alike, with the doubt shown. Benefit and harm are shown apart; the clinician decides."
+    )
+    yield "* **Intended users:** clinicians and boards who can judge each input and each risk; analysts."
+    yield (
+        "* **How to use it:** enter what is known before the decision in question; look at support and interval first, "
+        "then at differences between sequences. A risk without support is not to be relied on."
+    )
+    yield f"* **Patients:** with {disease}, like those of the cohort below, before or between the decisions it knows."
+    yield "* **Out of scope:** the care of a patient, and any decision taken on its figures alone."
+    yield "* **Out of scope:** other diseases, treatments not among its decisions, times beyond its follow-up."
+    yield "* **Out of scope:** patients marked `unsupported`, and cohorts on which it was not evaluated."
+
+
+def _limits(twin: FittedTwin, own: Document | None, elsewhere: Sequence[Document]) -> Iterator[str]:
+    yield "## Known limits"
+    yield ""
+    if twin.origin.synthetic:
+        yield "* It was never tried on a patient who lived."
+    yield from (limits(own) if own else ["* It was not evaluated."])
+    if not elsewhere:
+        yield "* It was not evaluated on another cohort: how it does elsewhere is unknown."
+    for ability in twin.capability.not_offered:
+        yield f"* {ability.label}: {ability.reason}."
+    for name, effects in twin.effects.by_outcome.items():
+        for conflict in effects.conflicts:
+            if conflict.flagged:
+                about = f"{_decision_label(twin, conflict.decision)} and {twin.spec.outcome(name).label.lower()}"
+                yield f"* {about[:1].upper()}{about[1:]}: {conflict.sentence}."
+    yield "* Treatments were not given at random. What adjustment leaves of confounding is assumed, not known."
+    yield (
+        "* In evaluations the plan a patient had is taken as known at first, although it became known later: whoever "
+        "had "
+        "a late treatment lived to it, which flatters the ranks of every model a little."
+    )
+    yield "* No policy for choosing treatments is evaluated."
+
+
+def _outputs(twin: FittedTwin) -> Iterator[str]:
+    fitted: dict[str, EventModel | BinaryModel] = {
+        **{name: hazards.event for name, hazards in twin.marginal.hazards.items()},
+        **twin.marginal.binaries,
+    }
+    yield "## What it predicts"
+    yield ""
+    rows = []
+    for name in twin.outcomes:
+        outcome = twin.spec.outcome(name)
+        until = f"month {outcome.month:g}" if outcome.month else f"each month up to {twin.domain_end(name):.0f}"
+        rival = f"; {twin.spec.outcome(outcome.competing).label.lower()} can come first" if outcome.competing else ""
+        rows.append((outcome.label, f"risk by {until}{rival}", f"{fitted[name].events} of {fitted[name].patients}"))
+    yield from table(("Outcome", "What is stated", "Events taught by"), rows)
+    yield ""
+    yield (
+        f"Every risk has an interval ({twin.origin.interval_label}) from {twin.origin.draws} draws, and a support: "
+        f"`supported`, `thin` or `unsupported`. Months count from {str(twin.origin.time_zero).replace('_', ' ')}."
+    )
+
+
+def _data(twin: FittedTwin) -> Iterator[str]:
+    origin, decisions = twin.origin, twin.support_model.decisions
+    kind = "synthetic patients" if origin.synthetic else "patients"
+    yield "## What it learnt from"
+    yield ""
+    yield f"{origin.patients} {kind} of cohort `{origin.cohort}`, version {origin.version}."
+    yield ""
+    given = []
+    for k, decision in enumerate(twin.spec.decisions):
+        known = decisions[~np.isnan(decisions[:, k]), k]
+        share = f"{100 * float(np.mean(known)):.0f} %" if known.size else "not recorded"
+        held = twin.capability.held.get(decision.column)
+        given.append((decision.label, share if held is None else f"held at {held}"))
+    yield from table(("Decision", "Given to"), given)
+    yield ""
+    inputs = [(_input_label(twin, one.source), *_distribution(one)) for one in twin.marginal.encoding.inputs]
+    yield from table(("Input", "In the cohort", "Not recorded"), inputs)
+
+
+def _distribution(source: NumberInput | CategoryInput) -> tuple[str, str]:
+    """An input among those in whom it is recorded, and the share of the others."""
+    if isinstance(source, NumberInput):
+        missing = f"{100 * source.missing_share:.0f} %"
+        if (source.minimum, source.maximum) == (0.0, 1.0):
+            return f"yes {100 * source.mean:.0f} %", missing
+        return f"mean {source.mean:.3g}, from {source.minimum:.3g} to {source.maximum:.3g}", missing
+    shares = dict(zip(source.levels, source.shares, strict=True))
+    absent = shares.pop(NOT_RECORDED, 0.0)
+    said = (f"{level.replace('_', ' ')} {100 * share / (1.0 - absent):.0f} %" for level, share in shares.items())
+    return ", ".join(said), f"{100 * absent:.0f} %"
+
+
+def _input_label(twin: FittedTwin, source: str) -> str:
+    sums = {feature.name: feature.label for feature in twin.spec.features}
+    return sums.get(source) or twin.spec.column(source).label
+
+
+def _decision_label(twin: FittedTwin, column: str) -> str:
+    return next(decision.label for decision in twin.spec.decisions if decision.column == column).lower()
+
+
+def _method(twin: FittedTwin) -> Iterator[str]:
+    yield "## How it works"
+    yield ""
+    yield (
+        "One hazard an outcome: prognosis from what is known before the first decision, times what the decisions in "
+        "effect do. Where one outcome can forestall another, both hazards are combined into a cumulative incidence. "
+        "What "
+        "is seen between decisions changes a patient's hazards so that their average over all that might be seen is "
+        "the "
+        "risk stated at first. Missing values are imputed many times, and risks averaged over the completions. Origin, "
+        "centre and year never enter. `docs/twin.md` has the details."
+    )
+    yield ""
+    hazards = [(twin.spec.outcome(name).label, found) for name, found in twin.marginal.hazards.items()]
+    rows = [
+        (label, found.serving, found.selection.sentence if found.selection else "candidates were not compared")
+        for label, found in hazards
+    ]
+    rows += [(twin.spec.outcome(name).label, "ridge logistic regression", "") for name in twin.marginal.binaries]
+    yield from table(("Outcome", "Prognosis by", "Why"), rows)
+    compared = [
+        (
+            label,
+            f"**{score.label}**" if score.serves else score.label,
+            f"{score.integrated_brier:.4f}",
+            f"{score.difference:+.4f} (SE {score.standard_error:.4f})",
+            "" if score.harrell_c is None else f"{score.harrell_c:.3f}",
+        )
+        for label, found in hazards
+        if found.selection
+        for score in found.selection.scores
+    ]
+    if compared:
+        yield ""
+        yield from table(("Outcome", "Candidate", "Integrated Brier", "Less the plain one", "Harrell C"), compared)
+
+
+def _effects(twin: FittedTwin) -> Iterator[str]:
+    yield "## What treatments are taken to do"
+    yield ""
+    yield (
+        "Hazard ratios (odds ratios of yes-or-no outcomes) of having a treatment, for the average patient of the "
+        "cohort, "
+        "with 90 % intervals. *Published* is the prior from trials and registries (`docs/evidence.md`), *cohort* the "
+        "doubly robust estimate with sampling error only. Weight of what is published: "
+        f"{twin.origin.evidence_weight:g} (0 the cohort alone, 0.5 each by its variance, 1 the publications alone)."
+    )
+    yield ""
+    rows = [
+        (twin.spec.outcome(name).label, *_effect_row(twin, effects, decision))
+        for name, effects in twin.effects.by_outcome.items()
+        for decision in dict.fromkeys(term.decision for term in effects.prior.terms)
+    ]
+    yield from table(("Outcome", "Treatment", "Published", "Cohort", "Used"), rows)
+
+
+def _effect_row(twin: FittedTwin, effects: CombinedEffects, decision: str) -> tuple[str, ...]:
+    learnt = decision in effects.cohort.decisions
+    return (
+        _decision_label(twin, decision),
+        _on_average(effects.prior, effects, decision),
+        _on_average(effects.cohort.distribution, effects, decision) if learnt else "not taught",
+        _on_average(effects.combined, effects, decision),
+    )
+
+
+def _on_average(distribution: EffectDistribution, effects: CombinedEffects, decision: str) -> str:
+    own = np.array([term.decision == decision for term in distribution.terms], dtype=float)
+    mean, sd = distribution.of((effects.cohort.average * own)[None, :])
+    return str(Ratio.of(float(mean[0]), float(sd[0])))
+
+
+def _maintenance() -> Iterator[str]:
+    yield "## Maintenance"
+    yield ""
+    yield (
+        "* A version never changes; its files are verified before each use. A new fit is a new version with a card of "
+        "its "
+        "own, and serves only once a person promotes it. Every such act is in the audit chain of the store."
+    )
+    yield (
+        "* Before use on other patients, and whenever a cohort grows: `python -m twin evaluate --cohort NAME --model "
+        "VERSION` compares risks with what was seen and inputs with those it learnt from, and flags what has moved."
+    )
+    yield "* Flagged `alert`: do not use the risks there; fit on a cohort of that place, or find out what differs."
+    yield "* A model folder holds encoded inputs of the patients: treat it as confidentially as the cohort."
+
+
+def _checklist() -> Iterator[str]:
+    yield "## TRIPOD+AI"
+    yield ""
+    yield "Where each item of the checklist is answered (Collins et al. 2024, doi:10.1136/bmj-2023-078378)."
+    yield ""
+    yield from table(("Item", "Topic", "Answered in"), TRIPOD_AI)
+
+
+def demonstration_card() -> str:
+    """The card of the twin that a fresh installation shows, with the candidates compared; takes minutes."""
+    from data.synthetic import generate
+    from twin.assessment import assess_own
+    from twin.evaluation.evaluate import EvaluationSettings
+    from twin.evaluation.truth import true_risks
+    from twin.fitting import fit_twin
+
+    synthetic = generate(PAGE_PATIENTS)
+    twin = fit_twin(synthetic.cohort).named("demonstration")
+    truth = true_risks(synthetic, EvaluationSettings.horizons)
+    return model_card(twin, [assess_own(twin, synthetic.cohort, truth=truth).as_dict()])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the card of the demonstration."""
+    parser = argparse.ArgumentParser(description="Fit and evaluate the demonstration and write its model card.")
+    parser.add_argument("--out", type=Path, required=True, help="Markdown file to write")
+    out: Path = parser.parse_args(arguments).out
+    out.write_text(demonstration_card(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

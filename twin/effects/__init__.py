@@ -1,0 +1,1 @@
+"""Published evidence and a cohort in, what each decision does to each outcome out, as normal distributions of terms."""

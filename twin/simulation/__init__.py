@@ -1,0 +1,1 @@
+"""A patient and a plan in, what may be seen between the decisions and what each sight changes out."""

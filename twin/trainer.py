@@ -1,0 +1,319 @@
+"""A cohort in, the models of one outcome after another out: what `twin.fitting` puts together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Final
+
+import numpy as np
+
+from data.evidence import load_evidence
+from data.schema import Outcome, OutcomeKind
+from twin.arrays import Floats
+from twin.capability import MIN_EVENTS
+from twin.effects.distribution import term_matrix
+from twin.effects.estimate import Effects, estimate_effects
+from twin.effects.prior import manner_prior
+from twin.fit_settings import FitSettings
+from twin.marginal import Marginal, OutcomeHazards, decision_of_term
+from twin.metrics.observed import Observed
+from twin.models.basis import Basis
+from twin.models.candidates.bagging import bag
+from twin.models.candidates.catalogue import CANDIDATES
+from twin.models.candidates.protocol import Candidate, HazardData
+from twin.models.dependence import Dependence
+from twin.models.followup import EVENT, FIRST_DAY_MONTHS, FORESTALLED, FollowUp, episodes, follow_up
+from twin.models.hazard import CoxLikelihood, Episodes
+from twin.models.imputation import Imputer
+from twin.models.outcome import BaggedHazard, BinaryModel, EventModel, Patients, ProportionalHazard
+from twin.models.posterior import CoxProblem, LogisticProblem, baseline_draws, posterior
+from twin.models.ridge_cox import RidgeCox
+from twin.sample import Sample
+from twin.selection import select
+from twin.simulation.fitting import fit_state_models
+from twin.simulation.individual import cohort_probabilities
+from twin.simulation.situation import StateModels
+
+FEWEST_TO_COMPARE: Final = 50
+"""Events; with fewer no difference between candidates would exceed its standard error."""
+COMPARED_UNTIL_MONTHS: Final = 60.0
+
+Progress = Callable[[float, str], None]
+"""Told the fraction done, 0 to 1, and what is being done."""
+
+
+class Teller:
+    """Counts what is done and tells it."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self._progress, self._total, self._done = progress, total, 0
+
+    def __call__(self, what: str) -> None:
+        """The next part begins."""
+        if self._progress is not None:
+            self._progress(min(1.0, self._done / self._total), what)
+        self._done += 1
+
+    def part(self, what: str) -> Progress:
+        """Tells the progress within what was told last."""
+
+        def told(fraction: float, within: str) -> None:
+            if self._progress is not None:
+                self._progress(min(1.0, (self._done - 1 + fraction) / self._total), f"{what}: {within}")
+
+        return told
+
+
+@dataclass(frozen=True, eq=False)
+class Trainer:
+    """What the models of all outcomes are fitted on."""
+
+    sample: Sample
+    settings: FitSettings
+    imputer: Imputer
+    """Guesses from the record alone, as for a patient who is asked about"""
+    copies: Patients
+    """Completed copies of the cohort, guessed with its outcomes"""
+    basis: Basis
+    effects: Effects
+    drawn: Mapping[str, Floats]
+    """By outcome: (1 + draws, q) coefficients of the effect terms"""
+
+    @classmethod
+    def of(cls, sample: Sample, outcomes: list[Outcome], settings: FitSettings) -> Trainer:
+        """Completes the cohort and estimates the effects of its decisions."""
+        known, encoding = sample.known, sample.encoding
+        beside = _outcomes_beside(sample, outcomes)
+        with_outcomes = Imputer.fit(known, encoding, beside)
+        count = settings.imputations if with_outcomes.missing(known).any() else 1
+        completed = with_outcomes.complete(known, count, settings.seed, beside)
+        varied = frozenset(d.column for d, can in zip(known.spec.decisions, sample.varied, strict=True) if can)
+        effects = estimate_effects(
+            sample.cohort, outcomes, varied, completed.frame, settings.evidence_weight, settings.seed
+        )
+        terms = term_matrix(effects.terms, completed.frame).reshape(count, known.size, -1)
+        return cls(
+            sample=sample,
+            settings=settings,
+            imputer=Imputer.fit(known, encoding),
+            copies=Patients(completed.inputs, terms),
+            basis=Basis.learn(encoding, completed.inputs[0], known.spec),
+            effects=effects,
+            drawn=effects.draws(settings.draws, settings.seed),
+        )
+
+    def marginal(self, hazards: Mapping[str, OutcomeHazards], binaries: Mapping[str, BinaryModel]) -> Marginal:
+        """The models from time zero together."""
+        return Marginal(
+            encoding=self.sample.encoding,
+            imputer=self.imputer,
+            terms=self.effects.terms,
+            hazards=hazards,
+            binaries=binaries,
+            draws=self.settings.draws,
+        )
+
+    def states(self, marginal: Marginal) -> StateModels:
+        """What is seen between decisions, and what it says."""
+        cohort, seed = self.sample.cohort, self.settings.seed
+        evidence = load_evidence(cohort.spec)
+        manners = [decision.manner for decision in cohort.spec.decisions if decision.manner]
+        published = {
+            outcome.name: {manner: _against_reference(manner_prior(evidence, manner, outcome)) for manner in manners}
+            for outcome in cohort.spec.outcomes
+        }
+        return fit_state_models(
+            cohort.spec, cohort.frame, self.sample.decisions, self.copies, marginal, seed, published
+        )
+
+    def own_propensity(self) -> Floats:
+        """(n,) how likely the physicians were to decide as they did, at the least likely of the decisions.
+
+        By models of other patients; NaN where a decision is open.
+        """
+        behaviour, spec = self.effects.behaviour, self.sample.cohort.spec
+        result = np.ones(len(self.sample.decisions))
+        for k, decision in enumerate(spec.decisions):
+            if decision.column in behaviour.decisions:
+                yes, given = behaviour.out_of_fold(decision.column), self.sample.decisions[:, k]
+                result = np.minimum(result, np.where(np.isnan(given), np.nan, np.where(given == 1, yes, 1.0 - yes)))
+        return result
+
+    def dependences(self, marginal: Marginal) -> tuple[Dependence, ...]:
+        """How often two yes-or-no outcomes go together in the patients in whom both are recorded."""
+        cohort, decisions = self.sample.cohort, self.sample.decisions
+        happened = {name: cohort.frame[cohort.spec.outcome(name).event].to_numpy(float) for name in marginal.binaries}
+        rng = np.random.default_rng([self.settings.seed, len(happened)])
+        found = []
+        for one, other in combinations(happened, 2):
+            used = ~np.isnan(happened[one]) & ~np.isnan(happened[other]) & ~np.isnan(decisions).any(axis=1)
+            first, second = (
+                cohort_probabilities(name, cohort.spec, marginal, self.copies, decisions)[used] for name in (one, other)
+            )
+            seen = (happened[one][used], happened[other][used])
+            found.append(Dependence.fit((one, other), seen, (first, second), self.settings.draws, rng))
+        return tuple(found)
+
+    def hazards(self, outcome: Outcome, tell: Teller) -> OutcomeHazards | None:
+        """The hazards of an outcome; ``None`` where too few events follow."""
+        followed = follow_up(self.sample.cohort.frame, self.sample.cohort.spec, outcome)
+        event = self._event(followed, EVENT, outcome.name)
+        if event is None:
+            return None
+        rival = self._event(followed, FORESTALLED, outcome.competing) if outcome.competing else None
+        plain = OutcomeHazards(event, rival)
+        if not self.settings.select or event.events < FEWEST_TO_COMPARE:
+            return plain
+        data = {EVENT: self._data(followed, EVENT, outcome.name)}
+        if rival is not None and outcome.competing:
+            data[FORESTALLED] = self._data(followed, FORESTALLED, outcome.competing)
+        return self._best(outcome, followed, data, plain, tell)
+
+    def _best(
+        self, outcome: Outcome, followed: FollowUp, data: Mapping[int, HazardData], plain: OutcomeHazards, tell: Teller
+    ) -> OutcomeHazards:
+        """The hazards by the candidate that predicts best; Cox where it is as good."""
+        recorded = np.flatnonzero(followed.recorded)
+        position = np.cumsum(followed.recorded) - 1
+        compared = {cause: of_cause.renumbered(position) for cause, of_cause in data.items()}
+        observed = Observed(followed.months[recorded], followed.cause[recorded])
+        candidates = (RidgeCox(self.basis), *CANDIDATES)
+        horizon = min(COMPARED_UNTIL_MONTHS, 0.8 * float(observed.time.max()))
+        found = select(
+            compared,
+            observed,
+            candidates,
+            self.settings.folds,
+            self.settings.seed,
+            (horizon,),
+            tell.part(outcome.label),
+        )
+        chosen = next(candidate for candidate in candidates if candidate.name == found.serving.name)
+        if chosen is candidates[0]:
+            return replace(plain, selection=found)
+        event, *rivals = (
+            self._bagged(chosen, of_cause, len(recorded), outcome.name if cause == EVENT else outcome.competing or "")
+            for cause, of_cause in compared.items()
+        )
+        return OutcomeHazards(event, rivals[0] if rivals else None, found)
+
+    def _cut(self, followed: FollowUp, cause: int) -> tuple[Episodes, Floats]:
+        """Episodes without inputs in the order of their ends, and which terms are in effect in each (m, q)."""
+        sample = self.sample
+        nothing = np.empty((len(sample.decisions), 0))
+        cut = episodes(followed, cause, nothing, sample.decisions, sample.effect_months, 0.0).by_stop()
+        return cut, cut.inputs[:, decision_of_term(sample.cohort.spec, self.effects.terms)]
+
+    def _data(self, followed: FollowUp, cause: int, effects_on: str) -> HazardData:
+        """What the candidates are compared on: the first completed copy, the effects as they are estimated."""
+        cut, in_effect = self._cut(followed, cause)
+        offset = (self.copies.terms[0][cut.patient] * in_effect) @ self.drawn[effects_on][0]
+        return HazardData(cut.with_inputs(self.copies.inputs[0][cut.patient]), offset, np.ones(len(offset)))
+
+    def _bagged(self, candidate: Candidate, data: HazardData, patients: int, effects_on: str) -> EventModel:
+        rng = np.random.default_rng([self.settings.seed, patients])
+        drawn = rng.multinomial(patients, np.full(patients, 1.0 / patients), size=self.settings.refits)
+        counts = np.vstack([np.ones(patients), drawn]).astype(float)
+        prognosis = BaggedHazard(
+            bag(candidate, data, counts, self.settings.seed), np.array([data.origin, data.last_month])
+        )
+        return EventModel(prognosis, self.drawn[effects_on], patients, data.events)
+
+    def _event(self, followed: FollowUp, cause: int, effects_on: str) -> EventModel | None:
+        sample = self.sample
+        cut, in_effect = self._cut(followed, cause)
+        if cut.event.sum() < (MIN_EVENTS if cause == EVENT else 1):
+            return None
+        effects = self.drawn[effects_on]
+        rng = np.random.default_rng([self.settings.seed, len(effects_on), cause])
+        problems = []
+        for inputs, terms in zip(self.copies.inputs, self.copies.terms, strict=True):
+            acting = terms[cut.patient] * in_effect
+            columns = cut.with_inputs(self.basis.expand(inputs)[cut.patient])
+            problems.append(CoxProblem(CoxLikelihood(columns, np.ones(len(acting)), acting @ effects[0]), acting))
+        found = posterior(problems, self.basis.scale, effects, rng)
+        linear = [
+            np.vstack([found.coefficients[[0]], found.coefficients[found.completion == k]])
+            @ problem.likelihood.episodes.inputs.T
+            + np.vstack([effects[[0]], effects[found.completion == k]]) @ problem.terms.T
+            for k, problem in enumerate(problems)
+        ]
+        grid = _grid(sample, float(cut.stop.max()))
+        cumulative = baseline_draws([p.likelihood for p in problems], linear, found.completion, grid, rng)
+        prognosis = ProportionalHazard(self.basis, found.coefficients, grid, cumulative, found.prior_sd)
+        return EventModel(prognosis, effects, len(np.unique(cut.patient)), int(cut.event.sum()))
+
+    def binary(self, outcome: Outcome) -> BinaryModel | None:
+        """The model of a yes-or-no outcome; ``None`` where too few patients have it or are free of it.
+
+        A decision that a patient did not live to counts as not taken; one that nobody recorded leaves the patient out.
+        Decisions after the month at which the outcome is judged do not act.
+        """
+        sample = self.sample
+        positive = sample.cohort.frame[outcome.event].to_numpy(dtype=float)
+        lived_to = sample.followed_until[:, None] > sample.effect_months
+        decisions = np.where(np.isnan(sample.decisions) & ~lived_to, 0.0, sample.decisions)
+        used = ~np.isnan(positive) & ~np.isnan(decisions).any(axis=1)
+        with_event, without = int((positive[used] == 1).sum()), int((positive[used] == 0).sum())
+        if min(with_event, without) < MIN_EVENTS:
+            return None
+        spec = sample.cohort.spec
+        acting = np.array([float(outcome.month is None or d.month <= outcome.month) for d in spec.decisions])
+        in_effect = (decisions * acting)[used][:, decision_of_term(spec, self.effects.terms)]
+        effects = self.drawn[outcome.name]
+        rng = np.random.default_rng([self.settings.seed, len(outcome.name), 0])
+        problems = []
+        for inputs, terms in zip(self.copies.inputs, self.copies.terms, strict=True):
+            shift = terms[used] * in_effect
+            columns = self.basis.expand(inputs[used])
+            problems.append(LogisticProblem(columns, positive[used], shift @ effects[0], shift))
+        found = posterior(problems, self.basis.scale, effects, rng)
+        return BinaryModel(
+            basis=self.basis,
+            intercepts=found.coefficients[:, 0],
+            coefficients=found.coefficients[:, 1:],
+            effects=effects,
+            acting=acting,
+            patients=int(used.sum()),
+            events=with_event,
+            prior_sd=found.prior_sd,
+        )
+
+
+def _outcomes_beside(sample: Sample, outcomes: list[Outcome]) -> Floats:
+    """(n, k) what the decisions and outcomes tell about a missing value: event and cumulative hazard of each."""
+    frame, spec = sample.cohort.frame, sample.cohort.spec
+    told = [np.where(np.isnan(sample.decisions), 0.5, sample.decisions)]
+    for outcome in outcomes:
+        if outcome.kind is OutcomeKind.BINARY:
+            told.append(frame[outcome.event].to_numpy(dtype=float)[:, None])
+            continue
+        followed = follow_up(frame, spec, outcome)
+        told.append(np.column_stack([followed.cause == EVENT, _nelson_aalen(followed)]).astype(float))
+    columns = np.hstack(told)
+    columns = np.where(np.isnan(columns), np.nanmean(columns, axis=0), columns)
+    spread = columns.std(axis=0)
+    return np.asarray((columns - columns.mean(axis=0)) / np.where(spread > 0, 2.0 * spread, 1.0))
+
+
+def _against_reference(levels: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+    """The levels but the one that all are compared with, whose log ratio is 0 for certain."""
+    return {level: known for level, known in levels.items() if known[1] > 0}
+
+
+def _nelson_aalen(followed: FollowUp) -> Floats:
+    """(n,) cumulative hazard of the event at the end of each patient's follow-up; NaN where not recorded."""
+    known = np.flatnonzero(followed.recorded)
+    order = known[np.argsort(followed.months[known], kind="stable")]
+    steps = (followed.cause[order] == EVENT) / np.arange(len(order), 0, -1)
+    result = np.full(len(followed.months), np.nan)
+    result[order] = np.cumsum(steps)
+    return result
+
+
+def _grid(sample: Sample, last_month: float) -> Floats:
+    """Whole months, the months at which decisions can take effect, and the ends of the follow-up."""
+    months = np.concatenate([np.arange(last_month), sample.effect_months.ravel(), [0.0, FIRST_DAY_MONTHS, last_month]])
+    return np.unique(months[(months >= 0.0) & (months <= last_month)])
