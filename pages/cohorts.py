@@ -92,9 +92,13 @@ def _fit(session: Session) -> None:
     if newest and not newest.serves and st.button(f"Let {newest.version} serve", icon=":material/publish:"):
         session.workspace.promote(newest.version)
         st.rerun()
-    if st.button("Fit a twin", icon=":material/model_training:", help="Takes about half a minute for 500 patients."):
+    compare = st.checkbox(
+        "Compare other kinds of models with Cox regression",
+        help="Five kinds in nested cross-validation: minutes for 500 patients. Without, Cox regression serves.",
+    )
+    if st.button("Fit a twin", icon=":material/model_training:", help="Takes some seconds for 500 patients."):
         bar = st.progress(0.0, text="Fitting")
-        version = session.workspace.fit(session.cohort_name, progress=shown_on(bar, "Fitting"))
+        version = session.workspace.fit(session.cohort_name, progress=shown_on(bar, "Fitting"), compare=compare)
         st.session_state[FITTED_KEY] = version
         st.rerun()
     if FITTED_KEY in st.session_state:

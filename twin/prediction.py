@@ -26,10 +26,11 @@ from twin.plans import Group, PlanBook, identifier
 from twin.record import PatientRecord
 from twin.simulation.individual import MarginalIndividual
 from twin.simulation.situation import Situation, StateModels
+from twin.state import Known
 from twin.support import Support, SupportModel
 from twin.symptoms.model import SymptomModel
 from twin.threads import one_thread
-from twin.timeline import plan_digits
+from twin.timeline import OPEN, plan_digits, question_moment
 
 PATIENTS_AT_ONCE: Final = 64
 """Patients whose draws are held in memory together"""
@@ -150,23 +151,31 @@ class FittedTwin:
         ]
         return pd.concat(tables).sort_index(kind="stable").reset_index(drop=True)
 
-    def predict_draws(self, frame: pd.DataFrame, plans: Sequence[str], months: Sequence[float] | Floats) -> Draws:
+    def predict_draws(
+        self,
+        frame: pd.DataFrame,
+        plans: Sequence[str],
+        months: Sequence[float] | Floats,
+        outcomes: Sequence[str] | None = None,
+    ) -> Draws:
         """Risks of every draw; those of one draw belong together, across plans and outcomes.
 
         Args:
             frame: Typed columns, n patients; only what is known so far.
             plans: Complete plans, each of which agrees with every patient's decisions.
             months: (m,) horizons, ascending.
+            outcomes: Which of them; all by default.
 
         Raises:
             Refused: a plan disagrees with a decision taken or changes one that is held.
             BeyondFollowUp: a month lies outside the follow-up.
         """
         asked = np.asarray(months, dtype=float)
+        wanted = self.outcomes if outcomes is None else tuple(outcomes)
         result: dict[str, Floats] = {}
         for group in self.book.groups(frame):
             chosen = self.book.chosen(frame, group, plans)
-            for name, draws in self._draws(frame, group, chosen, asked).items():
+            for name, draws in self._draws(frame, group, chosen, asked, wanted).items():
                 whole = result.setdefault(name, np.empty((len(draws), len(frame), *draws.shape[2:])))
                 whole[:, group.rows] = draws
         return result
@@ -222,22 +231,25 @@ class FittedTwin:
     def _digits(self, plans: tuple[str, ...]) -> Floats:
         return np.array([plan_digits(self.spec, plan) for plan in plans]).reshape(len(plans), len(self.spec.decisions))
 
-    def _draws(self, frame: pd.DataFrame, group: Group, plans: tuple[str, ...], months: Floats) -> Draws:
+    def _draws(
+        self, frame: pd.DataFrame, group: Group, plans: tuple[str, ...], months: Floats, outcomes: tuple[str, ...]
+    ) -> Draws:
         digits = self._digits(plans)
         known = self.marginal.known(frame.iloc[group.rows].reset_index(drop=True), self.spec)
-        for name in self.marginal.hazards:
-            check_months(name, months, self.domain_end(name))
+        for name in outcomes:
+            if name in self.marginal.hazards:
+                check_months(name, months, self.domain_end(name))
         draws: dict[str, Floats] = {}
         with one_thread():
             for rows, patients in self.marginal.batches(known):
-                for name in self.outcomes:
+                for name in outcomes:
                     found = self.marginal.risks(self.spec, name, patients, digits, months, group.alive_until)
                     whole = draws.setdefault(name, np.empty((len(found), known.size, *found.shape[2:])))
                     whole[:, rows] = found
             for position in self._having_seen(frame, group):
                 situation = self.situation(frame.iloc[[group.rows[position]]], group)
                 for k, plan in enumerate(plans):
-                    for name, found in situation.risks(plan, months).items():
+                    for name, found in situation.risks(plan, months, outcomes).items():
                         draws[name][:, position, k] = found
         return draws
 
@@ -259,9 +271,17 @@ class FittedTwin:
     def _judge(self, frame: pd.DataFrame, group: Group, plans: tuple[str, ...]) -> list[list[Support]]:
         rows = frame.iloc[group.rows].reset_index(drop=True)
         known, digits = self.marginal.known(rows, self.spec), self._digits(plans)
-        propensity = self._propensity(rows, plan_digits(self.spec, group.so_far), digits)
+        before = Known.at(rows, self.spec, self._asked_at(group)).frame
+        propensity = self._propensity(before, plan_digits(self.spec, group.so_far), digits)
         encoded = self.marginal.encoding.encode(known)
         return self.support_model.judge(encoded, digits, known=known, propensity=propensity)
+
+    def _asked_at(self, group: Group) -> str:
+        """The moment of the next question to a group; whatever a record holds from there on is not known yet."""
+        decisions, held = self.spec.decisions, self.capability.held
+        taken = [k for k, d in enumerate(decisions) if group.so_far[k] != OPEN and d.column not in held]
+        upcoming = [decision.moment for decision in decisions[taken[-1] + 1 :]][:1] if taken else []
+        return max([question_moment(self.spec, group.landmarks_reached), *upcoming], key=self.spec.rank)
 
     def _propensity(self, frame: pd.DataFrame, so_far: Floats, digits: Floats) -> Floats:
         """(n, plans) how likely the physicians are to decide as each plan does, at its least likely decision."""
@@ -280,7 +300,7 @@ class FittedTwin:
     def _table(self, frame: pd.DataFrame, group: Group, plans: tuple[str, ...], months: Floats) -> pd.DataFrame:
         """The rows of one group; the index is the patient's position in `frame`."""
         blocks = []
-        for name, draws in self._draws(frame, group, plans, months).items():
+        for name, draws in self._draws(frame, group, plans, months, self.outcomes).items():
             outcome = self.spec.outcome(name)
             binary = outcome.kind is OutcomeKind.BINARY
             lower, upper = (percentile_interval if binary else risk_band)(draws, self.origin.interval)

@@ -85,5 +85,5 @@ def _likely(twin: FittedTwin, column: str, values: np.ndarray) -> dict[str | flo
 
 def _variance(twin: FittedTwin, record: PatientRecord, plan: str, outcome: str, month: float | None) -> float:
     months = [] if month is None else [month]
-    draws = twin.predict_draws(record.to_frame(), (plan,), months)[outcome][:, 0, 0, 0]
+    draws = twin.predict_draws(record.to_frame(), (plan,), months, (outcome,))[outcome][:, 0, 0, 0]
     return float(draws[1:].var())

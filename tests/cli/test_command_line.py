@@ -38,7 +38,8 @@ def test_wrong_usage_exits_64_with_one_line(words: list[str], home: Path, capsys
 
 def test_every_command_has_help(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     commands = [
-        "init", "synth", "template", "suggest-mapping", "check", "import", "export", "cohorts", "models", "delete",
+        "init", "synth", "template", "suggest-mapping", "check", "import", "export", "import-symptoms", "export-symptoms",
+        "cohorts", "models", "delete",
         "fit", "evaluate", "predict", "recommend", "explain", "similar", "report", "audit", "serve",
     ]  # fmt: skip
     for command in commands:
@@ -149,7 +150,7 @@ def test_from_an_empty_machine_to_predictions(home: Path, capsys: pytest.Capture
     assert main(["synth", "--n", "150", "--out", str(cohort)]) == 0
     assert main(["import", str(cohort), "--cohort", "demo", "--json"]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["kept"] == 150
-    assert main(["fit", "--cohort", "demo"]) == 0
+    assert main(["fit", "--cohort", "demo", "--no-compare"]) == 0
     version = capsys.readouterr().out.strip()
     known = "patient_id,age_years,sex,t_stage,n_stage,hpv_status,pack_years\n007,58,male,T3,N2,positive,12\n"
     patients.write_text(known, encoding="utf-8")

@@ -64,7 +64,7 @@ def serve(
 ) -> int:
     """Run the dashboard and print its address; prepares the demonstration when there is none."""
     desk = workspace(store)
-    remark("gemina: preparing the store and the demonstration (about half a minute the first time)")
+    remark("gemina: preparing the store and the demonstration (some seconds the first time)")
     with progress_bar("demonstration") as report:
         desk.prepare_demonstration(report)
     chosen = _free_port(address, port)

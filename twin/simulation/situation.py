@@ -143,12 +143,15 @@ class Situation:
         moments = tuple(level.model.step.moment for level in tree.levels)
         return Paths(moments, labels, states, weights / weights.sum(axis=1, keepdims=True))
 
-    def risks(self, plan: str, months: Sequence[float] | Floats) -> dict[str, Floats]:
+    def risks(
+        self, plan: str, months: Sequence[float] | Floats, outcomes: Sequence[str] | None = None
+    ) -> dict[str, Floats]:
         """Risks of every outcome given what is recorded, averaged over what is not.
 
         Args:
             plan: Complete; agrees with the decisions taken.
             months: (m,) horizons, ascending.
+            outcomes: Which of them; all by default.
 
         Returns:
             By outcome, (1 + draws, m); one month for a yes-or-no outcome.
@@ -165,7 +168,7 @@ class Situation:
         unfolding = self.unfolding(digits, tuple(kept[: depth + 1]))
         asked = np.asarray(months, dtype=float)
         result = {}
-        for outcome in self.individual.outcomes:
+        for outcome in self.individual.outcomes if outcomes is None else outcomes:
             happened, free = unfolding.incidences(outcome, asked)
             result[outcome] = self.collapsed(weights, happened) / self.collapsed(weights, free)[:, None]
         return result
