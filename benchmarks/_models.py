@@ -116,7 +116,8 @@ def twin(settings: FitSettings) -> Model:
             result = np.empty((len(plans), len(months)))
             for plan in np.unique(plans):
                 rows = plans == plan
-                draws = fitted.predict_draws(patients.take(rows).known.frame, [str(plan)], months)
+                asked = patients.take(rows).known.frame
+                draws = fitted.predict_draws(asked, [str(plan)], months, [training.outcome])
                 result[rows] = draws[training.outcome][0, :, 0]
             return result
 

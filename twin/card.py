@@ -124,7 +124,7 @@ def _limits(twin: FittedTwin, own: Document | None, elsewhere: Sequence[Document
         yield "* It was not evaluated on another cohort: how it does elsewhere is unknown."
     for ability in twin.capability.not_offered:
         yield f"* {ability.label}: {ability.reason}."
-    for name, effects in twin.effects.by_outcome.items():
+    for name, effects in _effects_in_order(twin):
         for conflict in effects.conflicts:
             if conflict.flagged:
                 about = f"{_decision_label(twin, conflict.decision)} and {twin.spec.outcome(name).label.lower()}"
@@ -213,12 +213,13 @@ def _method(twin: FittedTwin) -> Iterator[str]:
         "centre and year never enter. `docs/twin.md` has the details."
     )
     yield ""
-    hazards = [(twin.spec.outcome(name).label, found) for name, found in twin.marginal.hazards.items()]
+    ordered = [(name, twin.spec.outcome(name).label) for name in twin.outcomes]
+    hazards = [(label, twin.marginal.hazards[name]) for name, label in ordered if name in twin.marginal.hazards]
     rows = [
         (label, found.serving, found.selection.sentence if found.selection else "candidates were not compared")
         for label, found in hazards
     ]
-    rows += [(twin.spec.outcome(name).label, "ridge logistic regression", "") for name in twin.marginal.binaries]
+    rows += [(label, "ridge logistic regression", "") for name, label in ordered if name in twin.marginal.binaries]
     yield from table(("Outcome", "Prognosis by", "Why"), rows)
     compared = [
         (
@@ -250,10 +251,15 @@ def _effects(twin: FittedTwin) -> Iterator[str]:
     yield ""
     rows = [
         (twin.spec.outcome(name).label, *_effect_row(twin, effects, decision))
-        for name, effects in twin.effects.by_outcome.items()
+        for name, effects in _effects_in_order(twin)
         for decision in dict.fromkeys(term.decision for term in effects.prior.terms)
     ]
     yield from table(("Outcome", "Treatment", "Published", "Cohort", "Used"), rows)
+
+
+def _effects_in_order(twin: FittedTwin) -> list[tuple[str, CombinedEffects]]:
+    effects = twin.effects.by_outcome
+    return [(outcome.name, effects[outcome.name]) for outcome in twin.spec.outcomes if outcome.name in effects]
 
 
 def _effect_row(twin: FittedTwin, effects: CombinedEffects, decision: str) -> tuple[str, ...]:

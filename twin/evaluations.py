@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from data.errors import DamagedArtefact
-from twin.registry import canonical, digest, sync, write_new
+from twin.registry import digest, sync, write_new
 
 FORMAT: Final = 1
 """Raised when older programs could not read what this one writes"""
@@ -92,14 +92,19 @@ def _numbers(of_model: Path) -> list[int]:
 
 def _sealed(saved: SavedEvaluation) -> bytes:
     said = {"format": FORMAT, **vars(saved)}
-    return canonical({**said, "seal": digest(canonical(said))})
+    return _as_bytes({**said, "seal": digest(_as_bytes(said))})
+
+
+def _as_bytes(document: Any) -> bytes:
+    """JSON in the order of the document: that of the specification, with the twin before the models beside it."""
+    return (json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False) + "\n").encode()
 
 
 def _read(path: Path, model: str) -> SavedEvaluation:
     try:
         said = json.loads(path.read_bytes())
         seal = said.pop("seal")
-        intact = seal == digest(canonical(said)) and said.pop("format") == FORMAT
+        intact = seal == digest(_as_bytes(said)) and said.pop("format") == FORMAT
         saved = SavedEvaluation(**said)
     except (ValueError, TypeError, AttributeError, KeyError):
         raise _damaged(path, "an evaluation under its seal", "something else") from None

@@ -104,7 +104,7 @@ def _files(twin: FittedTwin) -> dict[str, bytes]:
     document = _split(_adapter().dump_python(twin), arrays, "twin")
     packed = io.BytesIO()
     np.savez(packed, allow_pickle=False, **arrays)
-    files = {DOCUMENT: canonical(document), ARRAYS: packed.getvalue()}
+    files = {DOCUMENT: _canonical(document), ARRAYS: packed.getvalue()}
     return {**files, MANIFEST: _manifest(twin, files)}
 
 
@@ -140,7 +140,7 @@ def seal(models_folder: Path, version: str) -> str:
     if version not in (available := versions(models_folder)):
         raise NotFound.named("model", version, available, "name one of these, or fit a cohort")
     _verified(models_folder / version, version)
-    return digest(canonical(_read_manifest(models_folder / version / MANIFEST)))
+    return digest(_canonical(_read_manifest(models_folder / version / MANIFEST)))
 
 
 def _manifest(twin: FittedTwin, files: dict[str, bytes]) -> bytes:
@@ -154,7 +154,7 @@ def _manifest(twin: FittedTwin, files: dict[str, bytes]) -> bytes:
         "libraries": dict(twin.origin.libraries),
         "files": {name: {"sha256": digest(content), "bytes": len(content)} for name, content in files.items()},
     }
-    return canonical({**said, "seal": digest(canonical(said))})
+    return _canonical({**said, "seal": digest(_canonical(said))})
 
 
 def _verified(folder: Path, version: str) -> dict[str, bytes]:
@@ -185,7 +185,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(content)
         said = {key: value for key, value in manifest.items() if key != "seal"}
-        intact = content == canonical(manifest) and manifest["seal"] == digest(canonical(said))
+        intact = content == _canonical(manifest) and manifest["seal"] == digest(_canonical(said))
     except (ValueError, AttributeError, KeyError):
         intact = False
     if not intact:
@@ -197,8 +197,7 @@ def _damaged(path: Path, expected: str, got: str) -> DamagedArtefact:
     return DamagedArtefact(f"{path}: expected {expected}, got {got}", remedy="restore it, or fit the cohort again")
 
 
-def canonical(document: Any) -> bytes:
-    """A JSON document as the same bytes whenever it is the same document."""
+def _canonical(document: Any) -> bytes:
     return (json.dumps(document, ensure_ascii=False, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
 
 

@@ -127,20 +127,20 @@ def test_no_risk_is_told_past_the_last_follow_up(values: dict, choice: int, beyo
 @given(values=PATIENTS, choice=PLAN, months=MONTHS)
 @SLOWLY
 def test_a_risk_does_not_depend_on_the_other_months_asked_for(values: dict, choice: int, months: list[float]) -> None:
-    """The hazards are constant within a cell, so that cutting a cell changes no probability."""
+    """Hazards stay the same within a cell: cutting one changes no probability, but for events of the very first day."""
     patient, plan = asked(values, choice)
     together = structural_twin().curves(patient, plan, months)
     alone = structural_twin().curves(patient, plan, months[-1:])
     for name, curve in together.items():
-        assert curve.risk[-1] == pytest.approx(alone[name].risk[0], rel=1e-9, abs=1e-6)
+        assert curve.risk[-1] == pytest.approx(alone[name].risk[0], rel=1e-9, abs=1e-5)
 
 
 @given(values=PATIENTS, choice=PLAN, column=st.sampled_from(["hpv_status", "smoking_status", "t_stage", "ecog"]))
 @SLOWLY
 def test_forgetting_a_value_gives_a_risk_between_those_of_its_values(values: dict, choice: int, column: str) -> None:
     """Not known is a mixture of what it may be, as far as one value is missing and the others are known."""
-    everything = {**STANDARD, **{name: value for name, value in values.items() if name in STANDARD}}
-    patient, plan = asked(everything, choice)
+    own = {name: value for name, value in values.items() if name in STANDARD and value != UNKNOWN}
+    patient, plan = asked({**STANDARD, **own}, choice)
     levels = [float(k) for k in range(5)] if column == "ecog" else [*SPEC.column(column).levels]
     told = [patient.with_value(column, level) for level in levels if level != UNKNOWN]
     risks_told = np.stack([curve_ends(record, plan) for record in told])

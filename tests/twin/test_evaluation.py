@@ -7,29 +7,34 @@ from functools import cache
 import numpy as np
 import orjson
 import pytest
-from fixtures.cohorts import at_baseline, exponential_cohort, structural_cohort, structural_twin
+from fixtures.cohorts import QUICK, at_baseline, exponential_cohort, structural_cohort, structural_twin
 
 from data.errors import Refused
-from twin.evaluation.evaluate import Evaluation, EvaluationSettings, evaluate
-from twin.evaluation.held_out import assign_folds, held_out_risks, split, twin_risks
+from data.synthetic import generate
+from twin.evaluation.evaluate import Evaluation, EvaluationSettings, as_fitted, evaluate
+from twin.evaluation.held_out import assign_folds, held_out, questions, split
 from twin.evaluation.plans_given import complete_plans, plan_texts
 from twin.evaluation.scores import Metric, Sample, draws, scores
 from twin.evaluation.targets import target
 from twin.evaluation.text import METRICS, MODELS, as_text
-from twin.fitting import FitSettings
 from twin.metrics.calibration import d_calibration
 from twin.metrics.discrimination import harrell_c
 from twin.metrics.intervals import resample_counts
 from twin.metrics.observed import Observed, each_once
 
 HORIZONS = (12.0, 24.0, 36.0, 48.0, 60.0)
-FIT = FitSettings(refits=20)
 AGE_EFFECT = 0.9
 
 
 @cache
+def small_cohort():
+    """Few enough to be evaluated in seconds, with every column that the dictionary has."""
+    return generate(250, seed=3).cohort
+
+
+@cache
 def structural_evaluation() -> Evaluation:
-    return evaluate(structural_cohort(), EvaluationSettings(folds=2, resamples=30, fit=FIT))
+    return evaluate(small_cohort(), EvaluationSettings(folds=2, resamples=30, fit=QUICK, landmarks=False))
 
 
 def by_name(evaluation: Evaluation):
@@ -68,7 +73,7 @@ def test_true_risks_score_as_true():
 
 def test_held_out_risks_come_close_to_the_truth_and_beat_kaplan_meier():
     cohort = simulated()
-    death = by_name(evaluate(cohort, EvaluationSettings(resamples=50, fit=FIT)))["death"]
+    death = by_name(evaluate(cohort, EvaluationSettings(resamples=50, fit=QUICK)))["death"]
     seen = target(cohort, cohort.spec.outcome("death"), HORIZONS)
     attainable = harrell_c(seen.observed, true_risks(cohort, np.array([60.0]))[:, 0])[0]
     twin = death.models["twin"]
@@ -120,10 +125,12 @@ def test_what_happens_to_the_held_out_does_not_reach_their_risks():
     shuffled[later] = shuffled[later].iloc[order].to_numpy()
     assert not shuffled.equals(part.held_out.frame)
     blind = replace(part, held_out=replace(part.held_out, frame=shuffled))
-    seen, unseen = (held_out_risks([one], [death], FIT, lambda done: None)["death"] for one in (part, blind))
+    (seen,), (unseen,) = (held_out([one], [death], QUICK, lambda done: None) for one in (part, blind))
     rows = part.rows[death.rows]
+    assert (seen.known == rows).all()
     for model in ("twin", "ridge_cox", "kaplan_meier"):
-        np.testing.assert_array_equal(seen[model][rows], unseen[model][rows])
+        np.testing.assert_array_equal(seen.risks[model][rows], unseen.risks[model][rows])
+    np.testing.assert_array_equal(seen.draws[:, rows], unseen.draws[:, rows])
 
 
 def test_the_plan_of_the_held_out_is_filled_in_from_the_training_part_alone():
@@ -142,11 +149,22 @@ def test_risks_are_those_the_twin_predicts_for_each_patient_under_the_own_plan()
     cohort, twin = structural_cohort(), structural_twin()
     some = replace(cohort, frame=cohort.frame.head(40))
     plans = plan_texts(complete_plans(cohort, some, {}))
-    death = replace(target(cohort, cohort.spec.outcome("death"), HORIZONS), months=np.array([12.0, 60.0]))
+    death = replace(target(some, cohort.spec.outcome("death"), HORIZONS), months=np.array([12.0, 60.0]))
+    death = replace(death, horizons=(60.0,))
     table = twin.predict(at_baseline(some), "all", [12.0, 60.0])
     expected = table[table["outcome"] == "death"].pivot_table("risk", ["patient_id", "plan"], "month")
     own = expected.loc[list(zip(some.frame["patient_id"], plans, strict=True))].to_numpy()
-    np.testing.assert_allclose(twin_risks(twin, some, plans, death), own, atol=1e-12)
+    (said,) = questions(twin, some, plans, [death], np.ones(40, dtype=bool))
+    risks, draws = said.of(death, death.rows)
+    np.testing.assert_allclose(risks, own, atol=1e-12)
+    np.testing.assert_array_equal(draws[0, :, 0], risks[:, 1])
+    assert draws.shape == (1 + twin.origin.draws, 40, 1)
+
+
+def test_a_twin_in_which_cox_serves_is_evaluated_without_comparing_candidates():
+    settings = as_fitted(structural_twin())
+    assert not settings.select
+    assert settings.evidence_weight == structural_twin().origin.evidence_weight
 
 
 # The document
@@ -154,7 +172,7 @@ def test_risks_are_those_the_twin_predicts_for_each_patient_under_the_own_plan()
 
 def test_document_has_what_the_contract_names():
     document = json.loads(json.dumps(structural_evaluation().as_dict(), allow_nan=False))
-    assert set(document["outcomes"]) == {outcome.name for outcome in structural_cohort().spec.outcomes}
+    assert list(document["outcomes"]) == [outcome.name for outcome in small_cohort().spec.outcomes]
     death = document["outcomes"]["death"]
     assert set(death["models"]) == {"twin", "kaplan_meier", "ridge_cox"}
     twin = death["models"]["twin"]
@@ -164,9 +182,18 @@ def test_document_has_what_the_contract_names():
     tube = document["outcomes"]["feeding_tube_6m"]["models"]
     assert set(tube) == {"twin", "share", "ridge_logistic"}
     assert {"auc", "brier", "ece", "calibration_slope"} <= set(tube["twin"])
+    assert {"twin_in_random_folds"} < set(document["splits"][0]["outcomes"]["death"]["models"])
+    for of_decision in document["decisions"].values():
+        assert {"auc", "ece", "brier", "patients", "given"} <= set(of_decision)
+    assert set(document["decisions"]) == {decision.column for decision in small_cohort().spec.decisions}
+    coverage = death["coverage"]
+    assert coverage["level"] == 0.9
+    assert 0.0 <= coverage["groups_of_risk"]["value"] <= 1.0
+    assert all(
+        group["within"] == (group["lower"] <= group["observed"] <= group["upper"]) for group in coverage["by_group"]
+    )
     assert document["policy"] is None
-    assert "decisions" not in document
-    assert {"policy", "decisions"} <= {omission["what"] for omission in document["not_evaluated"]}
+    assert "policy" in {omission["what"] for omission in document["not_evaluated"]}
 
 
 def test_document_is_written_by_the_command_line_too():
@@ -191,7 +218,7 @@ def test_audited_groups_of_every_outcome_add_up():
 
 def test_the_seed_decides_everything():
     cohort = simulated(150)
-    settings = EvaluationSettings(folds=2, resamples=5, fit=FIT)
+    settings = EvaluationSettings(folds=2, resamples=5, fit=QUICK)
     assert evaluate(cohort, settings).as_dict() == evaluate(cohort, settings).as_dict()
     other = evaluate(cohort, replace(settings, seed=1)).outcomes[0].models["twin"]["harrell_c"]
     assert evaluate(cohort, settings).outcomes[0].models["twin"]["harrell_c"] != other
@@ -199,25 +226,26 @@ def test_the_seed_decides_everything():
 
 def test_progress_runs_from_nothing_to_all():
     told = []
-    evaluate(simulated(200), EvaluationSettings(folds=2, resamples=5, fit=FIT), lambda done, what: told.append(done))
+    evaluate(simulated(200), EvaluationSettings(folds=2, resamples=5, fit=QUICK), lambda done, what: told.append(done))
     assert told[0] == 0.0
     assert told[-1] == 1.0
     assert told == sorted(told)
 
 
 def test_what_cannot_be_evaluated_is_named_with_the_reason():
-    omitted = {
-        one.what: one.reason for one in evaluate(simulated(200), EvaluationSettings(2, resamples=5)).not_evaluated
-    }
+    found = evaluate(simulated(200), EvaluationSettings(2, resamples=5, fit=QUICK))
+    omitted = {one.what: one.reason for one in found.not_evaluated}
     assert omitted["locoregional_failure"] == "not recorded in this cohort"
-    assert "true risks" in omitted["coverage of the stated intervals"]
+    assert "always 0" in omitted["induction_chemo"]
+    assert omitted["split by site_id"] == "not recorded in this cohort"
+    assert omitted["policy"] == "no policy is learnt in this version"
 
 
 def test_an_outcome_too_rare_for_the_training_parts_is_left_out():
     cohort = exponential_cohort(300, 0, death_rate=0.02)
     failed = (np.arange(300) % 25 == 0).astype(float)
     frame = cohort.frame.assign(lrf_months=cohort.frame["os_months"], locoregional_failure=failed)
-    evaluation = evaluate(replace(cohort, frame=frame), EvaluationSettings(folds=3, resamples=5))
+    evaluation = evaluate(replace(cohort, frame=frame), EvaluationSettings(folds=3, resamples=5, fit=QUICK))
     assert set(by_name(evaluation)) == {"death"}
     omitted = {one.what: one.reason for one in evaluation.not_evaluated}
     assert omitted["locoregional_failure"] == "too few events are left for fitting when a fold is held out"
@@ -229,36 +257,70 @@ def test_a_cohort_without_any_outcome_to_evaluate_is_refused():
         evaluate(cohort)
 
 
+def test_all_outcomes_are_scored_up_to_where_the_shortest_is_followed():
+    """Predictions are made for all outcomes at once, as far as all of them are known."""
+    cohort = exponential_cohort(300, 0, death_rate=0.02)
+    seen = cohort.frame["os_months"].clip(upper=30.0)
+    failed = ((np.arange(300) % 4 == 0) & (cohort.frame["os_months"] > 1.0)).astype(float)
+    frame = cohort.frame.assign(lrf_months=seen.where(failed == 0, seen / 2), locoregional_failure=failed)
+    found = evaluate(replace(cohort, frame=frame), EvaluationSettings(folds=2, resamples=5, fit=QUICK))
+    assert [one.horizons for one in found.outcomes] == [(12.0, 24.0), (12.0, 24.0)]
+    omitted = {one.what: one.reason for one in found.not_evaluated}
+    assert omitted["risks beyond month 24"] == "locoregional failure is followed no farther"
+
+
 # The text
 
 
-def test_text_names_every_outcome_model_and_metric_once_explained():
+def test_text_names_every_outcome_and_explains_every_metric_once():
     evaluation = structural_evaluation()
     text = as_text(evaluation)
     for one in evaluation.outcomes:
         assert f"{one.label}: {one.events} events in {one.patients} patients" in text
-        for name, found in one.models.items():
-            assert MODELS[name] in text
-            assert all(METRICS[metric][0] in text and METRICS[metric][1] in text for metric in found)
-    assert "synthetic patients" in text
+    for metric in (
+        "harrell_c",
+        "uno_c",
+        "auc",
+        "integrated_brier",
+        "calibration_slope",
+        "largest_calibration_gap",
+        "ece",
+    ):
+        title, meaning = METRICS[metric]
+        assert title in text
+        assert text.count(meaning) == 1
+    assert MODELS["ridge_cox"] in text
+    assert "SYNTHETIC patients" in text
     assert "Not evaluated" in text
     death = by_name(evaluation)["death"].models["twin"]["harrell_c"]
     assert f"{death.value:.3f} ({death.lower:.3f} to {death.upper:.3f})" in text
 
 
-def test_text_says_no_more_of_small_groups_than_their_number():
-    small = [group for one in structural_evaluation().outcomes for group in one.subgroups if group.suppressed]
-    assert small
-    lines = as_text(structural_evaluation()).splitlines()
-    for group in small:
-        (line, *_) = [line for line in lines if f"{group.column}: {group.group} " in line]
-        assert line.split(f"{group.group} ")[1].split() == [str(group.patients), "too", "few", "to", "say", "more"]
+def test_text_has_each_part_of_the_evaluation():
+    text = as_text(structural_evaluation())
+    for part in ("At a glance", "Do 90 % intervals hold what they say?", "physicians' decisions", "Set apart by"):
+        assert part in text
+    assert len(text.splitlines()) < 200
+    assert max(len(line) for line in text.splitlines()) < 200
+
+
+def test_text_lists_only_large_groups_whose_risk_is_off():
+    evaluation = structural_evaluation()
+    lines = as_text(evaluation).splitlines()
+    start = next(k for k, line in enumerate(lines) if line.startswith("Groups whose risk"))
+    block = lines[start : lines.index("", start)]
+    for one in evaluation.outcomes:
+        for group in one.subgroups:
+            found = group.observed_less_predicted
+            off = group.patients >= 50 and found.lower * found.upper > 0
+            listed = any(f"{one.label} " in line and f"{group.column}: {group.group} " in line for line in block)
+            assert listed == off, (one.label, group)
 
 
 def test_columns_of_the_text_are_aligned():
     lines = as_text(structural_evaluation()).splitlines()
-    header = next(line for line in lines if "Kaplan-Meier" in line)
+    header = next(line for line in lines if line.split() == ["twin", "ridge", "Cox"])
     first = next(line for line in lines if line.strip().startswith("Harrell C"))
-    for start in (header.index("twin"), header.index("Kaplan-Meier"), header.index("ridge Cox")):
+    for start in (header.index("twin"), header.index("ridge Cox")):
         assert first[start - 1] == " "
         assert first[start].isdigit()

@@ -113,7 +113,7 @@ def test_a_plan_that_physicians_seldom_choose_is_thin_and_one_they_hardly_ever_c
     assert levels == [SupportLevel.SUPPORTED, SupportLevel.THIN, SupportLevel.UNSUPPORTED]
     found = judge(0.0, propensity=0.019)[0]
     assert found.propensity == 0.019
-    assert found.sentence.startswith("Physicians choose this plan for 1.9 % of such patients; 40 of the 40")
+    assert found.sentence.startswith("Physicians decide like this in 1.9 % of such patients; 40 of the 40")
 
 
 def test_reasons_come_in_the_order_of_their_gravity() -> None:

@@ -40,6 +40,8 @@ class EffectDistribution:
 
     def draws(self, count: int, rng: np.random.Generator) -> Floats:
         """(1 + count, q): the mean, then draws."""
+        if not self.terms:
+            return np.zeros((1 + count, 0))
         drawn = rng.multivariate_normal(self.mean, self.covariance, count, method="eigh")
         return np.vstack([self.mean, drawn])
 

@@ -60,6 +60,8 @@ class EvaluationSettings:
     """Resamples of the patients behind each interval"""
     horizons: tuple[float, ...] = (12.0, 24.0, 36.0, 48.0, 60.0)
     """Months at which risks are scored, ascending, as far as the follow-up reaches"""
+    landmarks: bool = True
+    """Whether to ask again at landmarks, where the cohort records states: every patient takes a moment"""
     splits: bool = True
     """Whether to fit again on earlier years and on other centres, where the cohort records them"""
     fit: FitSettings = field(default_factory=lambda: FitSettings(draws=DRAWS, select=False))
@@ -184,7 +186,7 @@ def evaluate(
     tried = [(one, plans(cohort, one)) for one in cohort.spec.splits] if settings.splits else []
     tell = Teller(progress, len(parts) + sum(len(plan.parts) for _, plan in tried if isinstance(plan, Plan)))
     with one_thread():
-        asked = landmark_plans(cohort, taught)
+        asked = landmark_plans(cohort, taught) if settings.landmarks else ()
         every = [*taught, *(one for plan in asked for one in plan.targets)]
         found = held_out(parts, every, settings.fit, tell.fits("fitting without fold"))
         first, later = found[: len(taught)], found[len(taught) :]

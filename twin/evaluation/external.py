@@ -25,7 +25,7 @@ from twin.evaluation.held_out import AVERAGES, TWIN, HeldOut, ModelRisks, Said, 
 from twin.evaluation.landmarks import evaluate_landmark, landmark_plans
 from twin.evaluation.plans_given import complete_plans, plan_texts
 from twin.evaluation.references import Average, Reference, reference_inputs
-from twin.evaluation.targets import Target, later, target
+from twin.evaluation.targets import Target, later, reached, target
 from twin.fitting import Progress
 from twin.prediction import FittedTwin
 from twin.threads import one_thread
@@ -64,7 +64,7 @@ def validate(
     if not targets:
         reasons = "; ".join(f"{omission.what}: {omission.reason}" for omission in omitted)
         raise Refused(f"nothing that the model predicts can be scored in '{cohort.name}' ({reasons})")
-    asked = landmark_plans(cohort, targets)
+    asked = landmark_plans(cohort, targets) if settings.landmarks else ()
     every = [*targets, *(one for plan in asked for one in plan.targets)]
     one_fold = np.zeros(cohort.size, dtype=np.intp)
     everybody = np.ones(cohort.size, dtype=bool)
@@ -141,7 +141,7 @@ def _fitted_there(twin: FittedTwin, training: Cohort, one: Target) -> dict[str, 
     """The regressions of the same question, fitted on the patients that taught the twin; none where too few did."""
     there = target(training, training.spec.outcome(one.outcome.name), (one.last_month,))
     if isinstance(there, Target) and one.landmarks_reached:
-        there = later(training, there, one.landmarks_reached)
+        there = later(training, there, one.landmarks_reached, reached(training, one.landmarks_reached))
     if isinstance(there, str):
         return {}
     patients = replace(training, frame=training.frame.iloc[there.rows].reset_index(drop=True))

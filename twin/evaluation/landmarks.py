@@ -10,17 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from data.cohort import Cohort
 from data.schema import Landmark
-from twin.arrays import Integers
+from twin.arrays import Flags, Integers
 from twin.evaluation.brief import BriefEvaluation, brief
 from twin.evaluation.held_out import HeldOut
 from twin.evaluation.scores import Sample
-from twin.evaluation.targets import Target, later
+from twin.evaluation.targets import Target, later, reached
 from twin.metrics.intervals import resample_counts
+
+MOST_ASKED: Final = 600
+"""Patients at one landmark, drawn at random from those there: each is unfolded alone into what may still be seen"""
 
 
 @dataclass(frozen=True)
@@ -47,11 +51,20 @@ class LandmarkPlan:
 def landmark_plans(cohort: Cohort, targets: Sequence[Target]) -> tuple[LandmarkPlan, ...]:
     """What is asked at each landmark of the disease, of the outcomes that are scored at time zero."""
     found = []
-    for reached, landmark in enumerate(cohort.spec.landmarks, start=1):
-        asked = [(one.outcome.name, later(cohort, one, reached)) for one in targets]
+    for behind, landmark in enumerate(cohort.spec.landmarks, start=1):
+        there = _at_most(MOST_ASKED, reached(cohort, behind))
+        asked = [(one.outcome.name, later(cohort, one, behind, there)) for one in targets]
         omitted = tuple(f"{name}: {one}" for name, one in asked if isinstance(one, str))
         found.append(LandmarkPlan(landmark, tuple(one for _, one in asked if isinstance(one, Target)), omitted))
     return tuple(found)
+
+
+def _at_most(count: int, among: Flags) -> Flags:
+    """`among` (patients,), or so many of them at random, always the same."""
+    chosen = np.random.default_rng(0).permutation(np.flatnonzero(among))[:count]
+    result = np.zeros(len(among), dtype=bool)
+    result[chosen] = True
+    return result
 
 
 def evaluate_landmark(

@@ -99,21 +99,22 @@ def _binary(cohort: Cohort, outcome: Outcome) -> Target:
     return Target(outcome, rows, observed, (judged,), np.array([judged]))
 
 
-def later(cohort: Cohort, first: Target, landmarks_reached: int) -> Target | str:
+def later(cohort: Cohort, first: Target, landmarks_reached: int, asked: Flags) -> Target | str:
     """The target of the same outcome as it is asked after that many landmarks, or why it cannot be evaluated.
 
-    Its patients are those whom the record shows to have reached the last of these landmarks (see `reached`) and who
-    were followed beyond it without the outcome, or what forestalls it, having happened.
+    Its patients were followed beyond the last of these landmarks without the outcome, or what forestalls it, having
+    happened.
 
     Args:
         cohort: All patients.
         first: The target at time zero.
         landmarks_reached: 1 or more.
+        asked: (patients,) who may be asked about; see `reached`.
     """
     origin = cohort.spec.landmarks[landmarks_reached - 1].month
     if first.last_month <= origin:
         return f"judged by month {first.last_month:g}, which is not later"
-    there = reached(cohort, landmarks_reached)[first.rows] & (first.observed.time > origin)
+    there = asked[first.rows] & (first.observed.time > origin)
     if not there.any():
         return "nobody is known to have reached it"
     seen = first.observed.take(there)

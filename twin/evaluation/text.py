@@ -6,6 +6,7 @@ Every metric at every month stands in the JSON; the text shows two months, and o
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from textwrap import wrap
 from typing import Final
 
 from data.schema import OutcomeKind
@@ -50,6 +51,9 @@ LEFT_TO_JSON: Final = ("calibration_intercept",)
 
 AVERAGES_IN_SKILL: Final = frozenset(AVERAGES.values())
 """Models that are in the text as what skill is measured from"""
+
+WIDTH: Final = 110
+"""Of running text, characters"""
 
 SHORT_TERM_MONTH: Final = 24.0
 """Shown beside the last horizon"""
@@ -200,7 +204,8 @@ def _groups(evaluation: Evaluation) -> Iterator[str]:
         yield f"  (about {expected:.0f} would be so by chance)"
         yield from aligned(_group_rows(standing_out))
     if small:
-        yield f"  fewer than {PATIENTS_A_GROUP} patients: {', '.join(small)}"
+        said = f"fewer than {PATIENTS_A_GROUP} patients: {', '.join(small)}"
+        yield from wrap(said, WIDTH, initial_indent="  ", subsequent_indent="  ")
 
 
 def _stands_out(group: Subgroup) -> bool:

@@ -42,6 +42,8 @@ def fit_state_models(
     learning = Learning(spec, frame, cohort.inputs.mean(axis=0), decisions, marginal.draws, rng)
     transitions = fit_transitions(learning)
     revealed: dict[str, Revealed] = {}
+    if not transitions.steps:
+        return StateModels(transitions, revealed)
     for outcome in spec.outcomes:
         published = (priors or {}).get(outcome.name)
         if outcome.kind is OutcomeKind.BINARY:

@@ -170,7 +170,9 @@ class Situation:
         result = {}
         for outcome in self.individual.outcomes if outcomes is None else outcomes:
             happened, free = unfolding.incidences(outcome, asked)
-            result[outcome] = self.collapsed(weights, happened) / self.collapsed(weights, free)[:, None]
+            shares = self.collapsed(weights, happened) / self.collapsed(weights, free)[:, None]
+            # The hazards given a path solve equations, so that a risk of 1 may come out a millionth above it.
+            result[outcome] = np.minimum(shares, 1.0)
         return result
 
     def collapsed(self, weights: Floats, values: Floats) -> Floats:
