@@ -197,7 +197,7 @@ class Workspace:
         symptoms, said = self._fit_symptoms(cohort, progress)
         twin = replace(twin, symptoms=symptoms)
         number = self.store.next_model_number(name)
-        inputs = f"{twin.origin.digest} {seed} {evidence_weight:g} {compare}" + (f" {symptoms.ratings}" if symptoms else "")
+        inputs = f"{twin.origin.digest} {seed} {evidence_weight:g} {compare} {symptoms.ratings if symptoms else ''}"
         version = f"{name}-{number}-{hashlib.sha256(inputs.encode()).hexdigest()[:8]}"
         registry.save(twin, self.settings.models_folder, version)
         summary = ModelSummary(

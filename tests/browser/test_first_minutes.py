@@ -53,7 +53,8 @@ def test_first_screen_shows_a_patient_with_risks_and_a_figure(page: Page) -> Non
 def test_choosing_a_patient_changes_who_is_shown_and_what_is_said(page: Page) -> None:
     page.goto("/")
     settle(page)
-    figure = page.get_by_label(re.compile("Risk over time"))
+    # While the page is drawn anew the former figure stays below the new one.
+    figure = page.get_by_label(re.compile("Risk over time")).first
     before = figure.get_attribute("aria-label") or ""
     choose(page, "Patient", "SYN-00007")
     expect(page.get_by_role("heading", level=1)).to_contain_text("SYN-00007")

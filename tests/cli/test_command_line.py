@@ -38,8 +38,9 @@ def test_wrong_usage_exits_64_with_one_line(words: list[str], home: Path, capsys
 
 def test_every_command_has_help(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     commands = [
-        "init", "synth", "template", "suggest-mapping", "check", "import", "export",
-        "import-symptoms", "export-symptoms", "cohorts", "models", "delete", "fit", "evaluate", "predict", "recommend", "explain", "similar", "report", "audit", "serve",
+        "init", "synth", "template", "suggest-mapping", "check", "import", "export", "import-symptoms",
+        "export-symptoms", "cohorts", "models", "delete", "fit", "evaluate", "predict", "recommend", "explain",
+        "similar", "report", "audit", "serve",
     ]  # fmt: skip
     for command in commands:
         assert main([command, "--help"]) == 0, command

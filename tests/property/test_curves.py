@@ -115,7 +115,7 @@ def test_failure_and_what_forestalls_it_leave_room_for_survival(values: dict, ch
 
 
 @given(values=PATIENTS, choice=PLAN, beyond=st.floats(1e-6, 1e6))
-@SLOWLY
+@settings(max_examples=10, deadline=None)
 def test_no_risk_is_told_past_the_last_follow_up(values: dict, choice: int, beyond: float) -> None:
     twin = structural_twin()
     patient, plan = asked(values, choice)

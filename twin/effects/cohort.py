@@ -414,8 +414,9 @@ class _Study:
         spec = self.cohort.spec
         brought = np.array([any(d.column in o.triggers for o in spec.outcomes) for d in spec.decisions], dtype=bool)
         judged = np.inf if self.outcome.month is None else self.outcome.month
-        nobody = np.empty((self.cohort.size, 0), dtype=bool)
-        leaving = np.column_stack([nobody, *(triggered(self.cohort, d.column) for d in spec.decisions)])
+        leaving = np.zeros((self.cohort.size, len(spec.decisions)), dtype=bool)
+        for k, decision in enumerate(spec.decisions):
+            leaving[:, k] = triggered(self.cohort, decision.column)
         offered = np.array(
             [
                 d.column not in self.outcome.triggers and d.month <= judged and self._both(k, leaving[:, k])

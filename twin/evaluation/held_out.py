@@ -251,14 +251,16 @@ def _ask(twin: FittedTwin, patients: Cohort, plans: Texts, targets: Sequence[Tar
     months = np.unique(np.concatenate([np.zeros(0), *(one.origin + one.months for one in timed)]))
     horizons = np.unique(np.concatenate([np.zeros(0), *(one.origin + np.array(one.horizons) for one in timed)]))
     # A part that was followed a little less far than the whole cohort says nothing of the last days.
-    asked, at = np.unique(np.minimum(months, twin.last_month), return_inverse=True)
+    end = min((twin.domain_end(one.outcome.name) for one in timed), default=0.0)
+    asked, at = np.unique(np.minimum(months, end), return_inverse=True)
     ends = at[np.searchsorted(months, horizons)]
+    wanted = [one.outcome.name for one in targets]
     risks: dict[str, Floats] = {}
     draws: dict[str, Floats] = {}
     for plan in np.unique(plans[about]):
         of_plan = np.flatnonzero(plans[about] == plan)
         for some in np.array_split(of_plan, -(-len(of_plan) // PATIENTS_AT_ONCE)):
-            found = twin.predict_draws(known.iloc[some].reset_index(drop=True), [str(plan)], asked)
+            found = twin.predict_draws(known.iloc[some].reset_index(drop=True), [str(plan)], asked, wanted)
             for target in targets:
                 name, said = target.outcome.name, found[target.outcome.name][:, :, 0]
                 whole = said[0] if target.is_binary else said[0][:, at]
