@@ -146,6 +146,8 @@ def test_that_a_value_was_missing_tells_nothing_once_it_is_guessed() -> None:
     guessed = imputer.complete(known(age_years=[60.0], hpv_status=["unknown"]), 20, 0).inputs[:, 0]
     recorded = imputer.complete(known(age_years=[60.0] * 2, hpv_status=["positive", "negative"]), 1, 0).inputs[0]
     assert {tuple(row) for row in guessed} == {tuple(row) for row in recorded}
+    at = Encoding.fit(cohort).names.index("hpv_status not recorded")
+    assert (guessed[:, at] == 0).all()
 
 
 def test_the_completions_of_a_patient_do_not_depend_on_who_else_is_asked() -> None:

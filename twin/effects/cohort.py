@@ -415,8 +415,8 @@ class _Study:
         brought = np.array([any(d.column in o.triggers for o in spec.outcomes) for d in spec.decisions], dtype=bool)
         judged = np.inf if self.outcome.month is None else self.outcome.month
         leaving = np.zeros((self.cohort.size, len(spec.decisions)), dtype=bool)
-        for k, decision in enumerate(spec.decisions):
-            leaving[:, k] = triggered(self.cohort, decision.column)
+        for position, decision in enumerate(spec.decisions):
+            leaving[:, position] = triggered(self.cohort, decision.column)
         offered = np.array(
             [
                 d.column not in self.outcome.triggers and d.month <= judged and self._both(k, leaving[:, k])
