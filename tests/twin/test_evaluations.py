@@ -77,5 +77,5 @@ def test_a_document_that_is_no_json_is_not_saved(tmp_path: Path):
 def test_the_file_is_plain_json(tmp_path: Path):
     save_evaluation(tmp_path, "model-1", "seal", DOCUMENT)
     document = json.loads((tmp_path / "model-1" / "1.json").read_text(encoding="utf-8"))
-    assert document["evaluation" if "evaluation" in document else "document"] == DOCUMENT
+    assert document["document"] == DOCUMENT
     assert document["model"] == "model-1"

@@ -274,3 +274,19 @@ def test_months_may_come_in_any_order() -> None:
     ascending = structural_twin().predict_draws(first_patient().to_frame(), ["010"], [12.0, 60.0])
     for name, values in draws.items():
         np.testing.assert_allclose(values, ascending[name][..., ::-1], rtol=1e-12)
+
+
+def test_a_state_that_was_seen_starts_the_curve_at_its_landmark_and_changes_it() -> None:
+    """Whoever showed a response to radiotherapy lived to month 6, and the worse the response, the higher the risk."""
+    twin, cohort = structural_twin(), structural_cohort()
+    seen = cohort.frame["rt_response_nodal"].notna() & (cohort.frame["concurrent_chemo"] == 1)
+    before = PatientRecord.from_row(cohort.spec, cohort.frame[seen].iloc[0]).known_after(0)
+    decided = before.with_value("induction_chemo", 0.0).with_value("concurrent_chemo", 1.0)
+    months = [3.0, 6.0, 24.0, 60.0]
+    by_response = {}
+    for response in ("CR", "SD"):
+        record = decided.with_value("rt_response_primary", response).with_value("rt_response_nodal", response)
+        curve = twin.curves(record, "010", months)["death"]
+        assert (curve.risk[:2] == 0.0).all()
+        by_response[response] = curve.risk
+    assert (by_response["SD"][2:] > by_response["CR"][2:]).all()

@@ -170,8 +170,10 @@ class Situation:
         result = {}
         for outcome in self.individual.outcomes if outcomes is None else outcomes:
             happened, free = unfolding.incidences(outcome, asked)
-            shares = self.collapsed(weights, happened) / self.collapsed(weights, free)[:, None]
-            # The hazards given a path solve equations, so that a risk of 1 may come out a millionth above it.
+            having, living = self.collapsed(weights, happened), self.collapsed(weights, free)[:, None]
+            # Whoever cannot have lived to the moment is certain to die. The hazards given a path solve equations, so
+            # that a risk of 1 may come out a millionth above it.
+            shares = np.divide(having, living, out=np.ones_like(having), where=living > 0)
             result[outcome] = np.minimum(shares, 1.0)
         return result
 

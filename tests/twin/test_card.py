@@ -1,0 +1,170 @@
+"""Model cards: every figure is the twin's or its evaluation's, every item of the checklist has its place."""
+
+import json
+import re
+from dataclasses import replace
+from functools import cache
+
+import pytest
+from fixtures.cohorts import QUICK, exponential_cohort, structural_twin
+
+from data.synthetic import generate
+from twin.assessment import Assessment, assess_elsewhere
+from twin.card import model_card
+from twin.evaluation.evaluate import EvaluationSettings, evaluate
+from twin.fitting import fit_twin
+from twin.reporting_items import TRIPOD_AI
+
+ITEMS = """1 2 3a 3b 3c 4 5a 5b 6a 6b 6c 7 8a 8b 8c 9a 9b 9c 10 11 12a 12b 12c 12d 12e 12f 12g 13 14 15 16 17
+18a 18b 18c 18d 18e 18f 19 20a 20b 20c 21 22 23a 23b 24 25 26 27a 27b 27c""".split()
+"""Of TRIPOD+AI, Collins et al. 2024, table 2"""
+
+
+def as_json(assessment: Assessment) -> dict:
+    return json.loads(json.dumps(assessment.as_dict(), allow_nan=False))
+
+
+@cache
+def cross_validated() -> dict:
+    cohort = generate(120, seed=4).cohort
+    settings = EvaluationSettings(folds=2, resamples=20, fit=QUICK, landmarks=False, splits=False)
+    return as_json(Assessment("test-1", evaluate(cohort, settings), None))
+
+
+@cache
+def elsewhere() -> dict:
+    twin = fit_twin(exponential_cohort(300, 1, death_rate=0.02), QUICK).named("test-1")
+    other = replace(exponential_cohort(300, 2, death_rate=0.05), name="elsewhere")
+    return as_json(assess_elsewhere(twin, other))
+
+
+@cache
+def card() -> str:
+    return model_card(structural_twin(), [cross_validated(), elsewhere()])
+
+
+def rows_of(text: str, first_cell: str) -> list[list[str]]:
+    lines = [line for line in text.splitlines() if line.startswith(f"| {first_cell} |")]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+
+
+def test_the_checklist_is_whole_and_in_order():
+    assert [item.number for item in TRIPOD_AI] == ITEMS
+    for item in TRIPOD_AI:
+        assert rows_of(card(), item.number) == [[item.number, item.topic, item.answered]]
+
+
+def test_every_section_that_the_checklist_names_is_there():
+    named = {name for item in TRIPOD_AI for name in re.findall(r"\*([^*]+)\*", item.answered)}
+    headings = set(re.findall(r"^## (.+)$", card(), flags=re.MULTILINE))
+    assert named <= headings
+
+
+def test_fields_of_an_applied_model_card_are_there():
+    for field in ("Model", "Developer", "Stage", "Clinical risk", "Taught by", "Foundation models"):
+        assert rows_of(card(), field)
+    for words in (
+        "Intended use",
+        "Intended users",
+        "Out of scope",
+        "Known limits",
+        "Maintenance",
+        "For whom it is good",
+    ):
+        assert words in card()
+    assert "not a medical device" in card()
+
+
+def test_a_synthetic_model_is_marked_first_and_a_real_one_is_not():
+    opening = card().splitlines()[:4]
+    assert any("SYNTHETIC" in line for line in opening)
+    real = replace(structural_twin(), origin=replace(structural_twin().origin, synthetic=False))
+    assert "SYNTHETIC" not in model_card(real, [])
+
+
+def test_figures_of_performance_are_those_of_the_evaluation():
+    death = cross_validated()["outcomes"]["death"]
+    rank = death["models"]["twin"]["harrell_c"]
+    (row,) = [
+        row
+        for row in rows_of(card(), "Death")
+        if row[1] == f"{death['events']} of {death['patients']}" and len(row) == 8
+    ][:1]
+    assert row[2] == f"{rank['value']:.3f} ({rank['lower']:.3f} to {rank['upper']:.3f})"
+    last = list(death["models"]["twin"]["observed_over_predicted"].values())[-1]
+    assert row[5].startswith(f"{last['value']:.3f}")
+    women = next(group for group in death["subgroups"] if group["group"] == "female")
+    (group,) = rows_of(card(), "sex: female")
+    assert group[1] == str(women["patients"])
+
+
+def test_of_small_groups_it_says_no_more_than_that_they_are_small():
+    few = [
+        (f"{group['column']}: {group['group']}", outcome["label"])
+        for outcome in cross_validated()["outcomes"].values()
+        for group in outcome["subgroups"]
+        if group["suppressed"]
+    ]
+    assert few
+    header = next(line for line in card().splitlines() if line.startswith("| Group | Patients |"))
+    columns = [cell.strip() for cell in header.split("|")[1:-1]]
+    for name, label in few:
+        (row,) = rows_of(card(), name)
+        assert row[columns.index(label)] == "too few"
+
+
+def test_another_cohort_stands_apart_with_what_has_moved_there():
+    text = card()[card().index("## On other cohorts") :]
+    assert "### elsewhere, version 0: 300 synthetic patients" in text
+    assert elsewhere()["drift"]["flags"]
+    for flag in elsewhere()["drift"]["flags"]:
+        assert f"* {flag['severity']}: {flag['words']}" in text
+
+
+def test_the_last_of_several_evaluations_counts():
+    older = {**cross_validated(), "patients": 99_999}
+    assert "99999 patients" not in model_card(structural_twin(), [older, cross_validated()])
+    assert "99999 patients" in model_card(structural_twin(), [cross_validated(), older])
+
+
+def test_without_evaluations_it_says_so_and_how_to_get_them():
+    text = model_card(structural_twin(), [])
+    assert "It was not evaluated." in text
+    assert "python -m twin evaluate" in text
+    assert "how it does elsewhere is unknown" in text
+
+
+def test_effects_stand_with_their_sources_and_weight():
+    twin = structural_twin()
+    text = card()[card().index("## What treatments are taken to do") :]
+    assert f"Weight of what is published: {twin.origin.evidence_weight:g}" in text
+    effects = twin.effects.by_outcome["death"]
+    for conflict in effects.conflicts:
+        label = next(d.label for d in twin.spec.decisions if d.column == conflict.decision).lower()
+        (row,) = [row for row in rows_of(text, "Death") if row[1] == label and len(row) == 5]
+        assert row[2:4] == [str(conflict.prior), str(conflict.cohort)]
+
+
+def test_who_serves_is_said_with_the_reason():
+    text = card()[card().index("## How it works") :]
+    assert ["Death", "ridge Cox regression", "candidates were not compared"] in rows_of(text, "Death")
+
+
+def test_the_same_twin_has_the_same_card():
+    assert model_card(structural_twin(), [cross_validated(), elsewhere()]) == card()
+
+
+def test_tables_have_as_many_cells_in_every_row():
+    width = 0
+    for line in card().splitlines():
+        if not line.startswith("|"):
+            width = 0
+            continue
+        cells = len(re.split(r"(?<!\\)\|", line)) - 2
+        assert width in (0, cells), line
+        width = cells
+
+
+@pytest.mark.parametrize("word", ["nan", "None", "inf ", "{", "}"])
+def test_nothing_unformatted_is_left(word):
+    assert word not in card()
