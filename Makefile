@@ -6,11 +6,12 @@ BIN := $(VENV)/bin
 PORT ?= 8501
 
 .DEFAULT_GOAL := help
-.PHONY: help app test lint pages browser clean
+.PHONY: help app test lint pages benchmarks browser clean
 
 help:
 	@echo "make app    install what is needed and run the dashboard (PORT=$(PORT))"
 	@echo "make test   install what is needed and run every check and test"
+	@echo "make benchmarks  compare the twin with other models, and with the truth (an hour)"
 	@echo "make pages  regenerate the generated pages in docs/"
 	@echo "make clean  remove the environment and caches"
 
@@ -32,6 +33,10 @@ pages: $(VENV)/.development
 	@$(BIN)/python -m data.dictionary_page --out docs/dictionary.md
 	@$(BIN)/python -m data.synthetic.report --out docs/synthetic.md
 	@$(BIN)/python -m data.evidence.page --out docs/evidence.md
+
+benchmarks: $(VENV)/.development
+	@$(BIN)/python -m benchmarks.survival
+	@$(BIN)/python -m benchmarks.truth --set select=False
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

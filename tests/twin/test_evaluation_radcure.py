@@ -1,4 +1,4 @@
-"""A real cohort: what its twin is worth in cross-validation."""
+"""The public RADCURE table: what its twin is worth in cross-validation."""
 
 import os
 from dataclasses import replace
@@ -35,3 +35,4 @@ def test_survival_is_ranked_as_well_as_experts_rank_it(spec):
         < 1.0
         < death.models["twin"]["calibration_slope"]["60"].upper
     )
+    assert death.coverage.groups_of_risk.value >= 0.7
