@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -303,17 +304,18 @@ def _checklist() -> Iterator[str]:
 
 
 def demonstration_card() -> str:
-    """The card of the twin that a fresh installation shows, with the candidates compared; takes minutes."""
+    """The card of the twin that a fresh installation shows; takes a minute or two."""
     from data.synthetic import generate
     from twin.assessment import assess_own
     from twin.evaluation.evaluate import EvaluationSettings
     from twin.evaluation.truth import true_risks
-    from twin.fitting import fit_twin
+    from twin.fitting import FitSettings, fit_twin
 
     synthetic = generate(PAGE_PATIENTS)
-    twin = fit_twin(synthetic.cohort).named("demonstration")
+    cohort = replace(synthetic.cohort, name="demonstration", version=1)
+    twin = fit_twin(cohort, FitSettings(select=False)).named("demonstration")
     truth = true_risks(synthetic, EvaluationSettings.horizons)
-    return model_card(twin, [assess_own(twin, synthetic.cohort, truth=truth).as_dict()])
+    return model_card(twin, [assess_own(twin, cohort, truth=truth).as_dict()])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

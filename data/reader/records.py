@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from data.findings import Finding, Findings, Severity
 from data.reader.decoding import HEADER_ROW, Unreadable, over_limit
+
+
+LONGEST_CELL: Final = 131_072
+"""Characters; a longer cell is not even read"""
 
 
 class Records:
     """Numbers the records of a file and reports those that are not well formed."""
 
     def __init__(self, lines: Iterable[str], delimiter: str, findings: Findings) -> None:
+        # The limit belongs to the whole process, and other libraries raise it.
+        csv.field_size_limit(LONGEST_CELL)
         self._reader = csv.reader(lines, delimiter=delimiter, strict=True)
         self._findings = findings
         self._number = 0
@@ -67,7 +74,7 @@ class Records:
         self._findings.add(self._long_cell() if "field limit" in message else self._quote_error(message).finding)
 
     def _long_cell(self) -> Finding:
-        got = f"more than {csv.field_size_limit():,} characters"
+        got = f"more than {LONGEST_CELL:,} characters"
         return Finding("cell_too_long", Severity.ERROR, self._number, "", "", "a short cell", got, "shorten the cell")
 
     def _quote_error(self, got: str) -> Unreadable:

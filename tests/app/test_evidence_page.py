@@ -313,6 +313,7 @@ def test_nothing_is_said_of_narrowing_where_nothing_is_unknown(app: AppTest, twi
 
 
 def test_what_would_narrow_most_is_said_with_its_share(app: AppTest, twin: FittedTwin) -> None:
+    st.cache_data.clear()  # another test's twin may carry the same version
     _, incomplete = patients(twin)
     app.run()
     app.session_state["unknowns-open"] = True

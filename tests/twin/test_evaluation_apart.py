@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,8 @@ import pytest
 from fixtures.cohorts import QUICK, exponential_cohort, structural_cohort, structural_twin
 
 from data.cohort import Cohort
-from data.errors import Refused
+from data.dictionary import load_specification
+from data.errors import Refused, SpecificationError
 from data.schema import Split, SplitKind
 from twin.behaviour import fit_behaviour
 from twin.evaluation.decisions import came_to, evaluate_decisions
@@ -164,6 +166,31 @@ def changing_cohort() -> Cohort:
     sites = pd.Series(np.where(rng.random(760) < 0.5, "one", "two"), dtype=object)
     frame = frame.assign(patient_id=[f"C-{k}" for k in range(760)], diagnosis_year=years, site_id=sites)
     return replace(old, frame=frame)
+
+
+def test_the_specification_names_the_columns(spec):
+    assert spec.splits == (TEMPORAL, CENTRE)
+
+
+@pytest.mark.parametrize(
+    ("before", "after_it", "said"),
+    [
+        ('centre = "site_id"', 'centre = "nowhere"', "column 'nowhere' is mentioned and not defined"),
+        ('centre = "site_id"', 'centre = "sex"', "split 'sex' is not a column for audits"),
+        ('temporal = "diagnosis_year"', 'temporal = "race_ethnicity"', "its values have no order in time"),
+        ('centre = "site_id"', 'region = "site_id"', "'region' is not a valid SplitKind"),
+    ],
+)
+def test_a_column_that_cannot_separate_patients_is_refused(tmp_path, before, after_it, said):
+    """A column that models read would tell them which side a patient is on."""
+    folder = Path(__file__).parents[2] / "data" / "dictionary"
+    for source in folder.glob("oropharynx*.csv"):
+        (tmp_path / source.name).write_bytes(source.read_bytes())
+    text = (folder / "oropharynx.toml").read_text(encoding="utf-8")
+    assert text.count(before) == 1
+    (tmp_path / "changed.toml").write_text(text.replace(before, after_it), encoding="utf-8")
+    with pytest.raises(SpecificationError, match=said):
+        load_specification(str(tmp_path / "changed.toml"))
 
 
 def test_models_of_earlier_years_never_see_later_ones():

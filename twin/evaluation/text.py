@@ -87,8 +87,7 @@ def _heading(evaluation: Evaluation) -> Iterator[str]:
     if evaluation.kind == Kind.EXTERNAL:
         yield "The model as it is, on patients of another cohort than its own: nothing was fitted on them."
     else:
-        yield f"{settings.folds}-fold cross-validation, seed {settings.seed}: every risk is of a patient whom the model"
-        yield "behind it never saw."
+        yield f"{settings.folds}-fold cross-validation, seed {settings.seed}: no model is asked about patients it saw."
     yield "Risks are stated from what is known at first, under the plan that was given. In brackets 95 % intervals"
     yield f"by {settings.resamples} bootstrap resamples of the patients. --json has all months, groups and models."
 
