@@ -9,7 +9,6 @@ from typing import Final
 from data.findings import Finding, Findings, Severity
 from data.reader.decoding import HEADER_ROW, Unreadable, over_limit
 
-
 LONGEST_CELL: Final = 131_072
 """Characters; a longer cell is not even read"""
 

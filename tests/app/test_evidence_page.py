@@ -312,8 +312,10 @@ def test_nothing_is_said_of_narrowing_where_nothing_is_unknown(app: AppTest, twi
         assert ("What would narrow this most" in [expander.label for expander in app.expander]) is offered
 
 
-def test_what_would_narrow_most_is_said_with_its_share(app: AppTest, twin: FittedTwin) -> None:
+def test_what_would_narrow_most_is_said_with_its_share(app: AppTest) -> None:
     st.cache_data.clear()  # another test's twin may carry the same version
+    desk = workspace.open_workspace()
+    twin = desk.twin(desk.serving_version(workspace.DEMONSTRATION))  # which another test may have promoted meanwhile
     _, incomplete = patients(twin)
     app.run()
     app.session_state["unknowns-open"] = True

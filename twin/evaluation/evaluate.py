@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
 from typing import Any, Final
 
 import numpy as np
@@ -41,11 +42,11 @@ DRAWS: Final = 100
 """Of every twin that is fitted for an evaluation: enough for the ends of a 90 % interval of a group"""
 
 
-class Kind:
+class Kind(StrEnum):
     """How patients come to be scored by models that never saw them."""
 
-    CROSS_VALIDATION: Final = "cross-validation"
-    EXTERNAL: Final = "external validation"
+    CROSS_VALIDATION = "cross-validation"
+    EXTERNAL = "external validation"
 
 
 @dataclass(frozen=True)
@@ -115,8 +116,7 @@ class Omission:
 class Evaluation:
     """The quality of a twin on patients that it never saw; intervals are 95 % bootstrap."""
 
-    kind: str
-    """`Kind`"""
+    kind: Kind
     cohort: str
     version: int
     spec: str
@@ -132,7 +132,7 @@ class Evaluation:
 
     def as_dict(self) -> dict[str, Any]:
         """The evaluation as the JSON of ``evaluate --json``; a metric is ``{"value", "lower", "upper"}``."""
-        plain = asdict(self)
+        plain = {**asdict(self), "kind": str(self.kind)}
         for one, evaluated in zip(plain["outcomes"], self.outcomes, strict=True):
             for group, covered in zip(one["coverage"]["by_group"], evaluated.coverage.by_group, strict=True):
                 group["within"] = covered.within
