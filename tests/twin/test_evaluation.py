@@ -29,7 +29,7 @@ AGE_EFFECT = 0.9
 @cache
 def small_cohort():
     """Few enough to be evaluated in seconds, with every column that the dictionary has."""
-    return generate(210, seed=3).cohort
+    return generate(250, seed=3).cohort
 
 
 @cache

@@ -188,7 +188,7 @@ def evaluate(
     with one_thread():
         asked = landmark_plans(cohort, taught) if settings.landmarks else ()
         every = [*taught, *(one for plan in asked for one in plan.targets)]
-        found = held_out(parts, every, settings.fit, tell.fits("fitting without fold"))
+        found = held_out(parts, every, settings.fit, tell.fits("fitting without fold", len(parts)))
         first, later = found[: len(taught)], found[len(taught) :]
         outcomes = tuple(
             outcome_evaluation(cohort, one, here, folds, settings, (truth or {}).get(one.outcome.name))
@@ -200,7 +200,15 @@ def evaluate(
             landmarks.append(evaluate_landmark(plan, here, folds, settings.resamples, settings.seed))
         decisions = evaluate_decisions(cohort, settings.resamples, settings.seed)
         splits = tuple(
-            evaluate_split(plan, taught, first, settings.fit, settings.resamples, settings.seed, tell.fits(one.column))
+            evaluate_split(
+                plan,
+                taught,
+                first,
+                settings.fit,
+                settings.resamples,
+                settings.seed,
+                tell.fits(f"apart by {one.column}", len(plan.parts)),
+            )
             for one, plan in tried
             if isinstance(plan, Plan)
         )
@@ -229,13 +237,13 @@ class Teller:
     def __init__(self, progress: Progress | None, fits: int) -> None:
         self._progress, self._fits, self._before = progress, max(fits, 1), 0
 
-    def fits(self, what: str) -> Callable[[int], None]:
-        """Told how many fits of one kind are done."""
+    def fits(self, what: str, count: int) -> Callable[[int], None]:
+        """Told how many of the `count` fits of one kind are done."""
         before = self._before
 
         def told(done: int) -> None:
             self._before = before + done
-            self._tell(min(0.98, self._before / self._fits), f"{what} {done + 1}")
+            self._tell(min(0.98, self._before / self._fits), f"{what} {min(done + 1, count)} of {count}")
 
         return told
 

@@ -69,8 +69,9 @@ def validate(
     one_fold = np.zeros(cohort.size, dtype=np.intp)
     everybody = np.ones(cohort.size, dtype=bool)
     plans = plan_texts(complete_plans(cohort, cohort, twin.capability.held))
-    tell = Teller(progress, 1 + len(cohort.spec.landmarks))
-    told = tell.fits("asking the model: question")
+    moments = len({one.landmarks_reached for one in every})
+    tell = Teller(progress, moments)
+    told = tell.fits("asking at moment", moments)
     with one_thread():
         found: list[HeldOut] = []
         for done, said in enumerate(questions(twin, cohort, plans, every, everybody)):
