@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PORT ?= 8501
 
 .DEFAULT_GOAL := help
-.PHONY: help app test lint pages benchmarks browser clean
+.PHONY: help app test lint pages card benchmarks browser clean
 
 help:
 	@echo "make app    install what is needed and run the dashboard (PORT=$(PORT))"
@@ -33,6 +33,9 @@ pages: $(VENV)/.development
 	@$(BIN)/python -m data.dictionary_page --out docs/dictionary.md
 	@$(BIN)/python -m data.synthetic.report --out docs/synthetic.md
 	@$(BIN)/python -m data.evidence.page --out docs/evidence.md
+
+card: $(VENV)/.development
+	@$(BIN)/python -m twin.card --out docs/model-card-demonstration.md
 
 benchmarks: $(VENV)/.development
 	@$(BIN)/python -m benchmarks.survival
