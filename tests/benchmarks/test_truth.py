@@ -11,6 +11,7 @@ import pytest
 from benchmarks.truth import MONTHS, Answers, World, measures, numbers, over_seeds, pairs, run
 from data.errors import WrongUsage
 from data.synthetic import PLANS, SURVIVAL_OUTCOMES, generate
+from tests.fixtures.cohorts import QUICK
 from twin.arrays import Floats
 
 DECISIONS = ["induction_chemo", "concurrent_chemo", "neck_dissection"]
@@ -153,6 +154,19 @@ def test_where_the_twin_declines_to_compare_nothing_is_scored() -> None:
     assert values("difference coverage", group="all", outcome="locoregional_failure").item() == 1
     assert values("difference coverage", group="neck_dissection", outcome="death").item() < 0.01
     values("difference coverage", group="neck_dissection", outcome="locoregional_failure", expected=False)
+
+
+def test_both_models_are_asked_about_every_plan() -> None:
+    table = run("own", 250, 0, QUICK)
+    assert set(table["given"]) == {"recorded", "true_hpv"}
+    whole = table[(table["given"] == "recorded") & (table["group"] == "all") & (table["outcome"] == "all")]
+    found = whole.set_index(["measure", "model"])["value"]
+    # Two hundred and fifty patients teach both something: saying one half of everybody would be off by 0.3.
+    assert found["error", "twin"] < 0.08
+    assert found["error", "yardstick"] < 0.10
+    assert found["ratio", "twin"] == pytest.approx(found["error", "twin"] / found["error", "yardstick"])
+    assert 0.6 < found["coverage", "twin"] < 1
+    assert 0.6 < found["difference coverage", "twin"] < 1
 
 
 def test_seeds_are_averaged_with_their_standard_error() -> None:
