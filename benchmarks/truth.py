@@ -154,6 +154,7 @@ def _difference_ends(fitted: FittedTwin, draws: Mapping[str, Floats]) -> tuple[F
         months=np.array(MONTHS),
         over_time=draws,
         binary={},
+        dependences=(),
         domain_ends={name: fitted.domain_end(name) for name in draws},
         level=fitted.origin.interval,
         interval=fitted.origin.interval_label,
