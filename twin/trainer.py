@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import combinations
 from typing import Final
 
@@ -11,7 +12,8 @@ import numpy as np
 
 from data.evidence import load_evidence
 from data.schema import Outcome, OutcomeKind
-from twin.arrays import Floats
+from twin.arrays import Floats, Integers
+from twin.calibration import Learners, binary_departure, hazard_departure
 from twin.capability import MIN_EVENTS
 from twin.effects.distribution import term_matrix
 from twin.effects.estimate import Effects, estimate_effects
@@ -23,15 +25,17 @@ from twin.models.basis import Basis
 from twin.models.candidates.bagging import bag
 from twin.models.candidates.catalogue import CANDIDATES
 from twin.models.candidates.protocol import Candidate, HazardData
+from twin.models.departure import Departure
 from twin.models.dependence import Dependence
 from twin.models.followup import EVENT, FIRST_DAY_MONTHS, FORESTALLED, FollowUp, episodes, follow_up
 from twin.models.hazard import CoxLikelihood, Episodes
 from twin.models.imputation import Imputer
-from twin.models.outcome import BaggedHazard, BinaryModel, EventModel, Patients, ProportionalHazard
+from twin.models.outcome import BaggedHazard, BinaryModel, EventModel, Patients, RegressionHazard
 from twin.models.posterior import CoxProblem, LogisticProblem, baseline_draws, posterior
 from twin.models.ridge_cox import RidgeCox
+from twin.models.time_varying import CoxForm, TimeVarying
 from twin.sample import Sample
-from twin.selection import select
+from twin.selection import Selection, select
 from twin.simulation.fitting import fit_state_models
 from twin.simulation.individual import cohort_probabilities
 from twin.simulation.situation import StateModels
@@ -163,41 +167,58 @@ class Trainer:
         if event is None:
             return None
         rival = self._event(followed, FORESTALLED, outcome.competing) if outcome.competing else None
-        plain = OutcomeHazards(event, rival)
-        if not self.settings.select or event.events < FEWEST_TO_COMPARE:
-            return plain
-        data = {EVENT: self._data(followed, EVENT, outcome.name)}
-        if rival is not None and outcome.competing:
-            data[FORESTALLED] = self._data(followed, FORESTALLED, outcome.competing)
-        return self._best(outcome, followed, data, plain, tell)
+        causes = {EVENT: (event, outcome.name), FORESTALLED: (rival, outcome.competing or "")}
+        plain = {cause: model for cause, (model, _) in causes.items() if model is not None}
+        data = {cause: self._data(followed, cause, causes[cause][1]) for cause in plain}
+        served, candidate, selection = plain, self._cox, None
+        if self.settings.select and event.events >= FEWEST_TO_COMPARE:
+            selection = self._compare(outcome, followed, data, tell)
+            candidate = next(c for c in self._candidates if c.name == selection.serving.name)
+            if candidate is not self._cox:
+                served = {cause: self._bagged(candidate, followed, data[cause], causes[cause][1]) for cause in plain}
+        calibrated = {
+            cause: replace(model, departure=hazard_departure(model, candidate, data[cause], self.learners))
+            for cause, model in served.items()
+        }
+        return OutcomeHazards(calibrated[EVENT], calibrated.get(FORESTALLED), selection)
 
-    def _best(
-        self, outcome: Outcome, followed: FollowUp, data: Mapping[int, HazardData], plain: OutcomeHazards, tell: Teller
-    ) -> OutcomeHazards:
-        """The hazards by the candidate that predicts best; Cox where it is as good."""
-        recorded = np.flatnonzero(followed.recorded)
-        position = np.cumsum(followed.recorded) - 1
-        compared = {cause: of_cause.renumbered(position) for cause, of_cause in data.items()}
-        observed = Observed(followed.months[recorded], followed.cause[recorded])
-        candidates = (RidgeCox(self.basis), *CANDIDATES)
+    @cached_property
+    def _cox(self) -> Candidate:
+        return RidgeCox(self.basis)
+
+    @property
+    def _candidates(self) -> tuple[Candidate, ...]:
+        """The plain one first."""
+        return (self._cox, *CANDIDATES)
+
+    @cached_property
+    def learners(self) -> Learners:
+        """The patients as the fitted models are asked about them."""
+        sample, copies = self.sample, self.copies.copies
+        asked = self.imputer.complete(sample.known, copies, self.settings.seed)
+        terms = term_matrix(self.effects.terms, asked.frame).reshape(copies, sample.known.size, -1)
+        lived_to = sample.followed_until[:, None] > sample.effect_months
+        return Learners(
+            asked=Patients(asked.inputs, terms),
+            given=np.where(lived_to, np.nan_to_num(sample.decisions), 0.0),
+            decision_of_term=decision_of_term(sample.cohort.spec, self.effects.terms),
+            draws=self.settings.draws,
+            seed=self.settings.seed,
+        )
+
+    def _compare(self, outcome: Outcome, followed: FollowUp, data: Mapping[int, HazardData], tell: Teller) -> Selection:
+        """How the candidates compare on patients whom they have not seen."""
+        observed = Observed(followed.months[followed.recorded], followed.cause[followed.recorded])
         horizon = min(COMPARED_UNTIL_MONTHS, 0.8 * float(observed.time.max()))
-        found = select(
-            compared,
+        return select(
+            {cause: of_cause.renumbered(_position(followed)) for cause, of_cause in data.items()},
             observed,
-            candidates,
+            self._candidates,
             self.settings.folds,
             self.settings.seed,
             (horizon,),
             tell.part(outcome.label),
         )
-        chosen = next(candidate for candidate in candidates if candidate.name == found.serving.name)
-        if chosen is candidates[0]:
-            return replace(plain, selection=found)
-        event, *rivals = (
-            self._bagged(chosen, of_cause, len(recorded), outcome.name if cause == EVENT else outcome.competing or "")
-            for cause, of_cause in compared.items()
-        )
-        return OutcomeHazards(event, rivals[0] if rivals else None, found)
 
     def _cut(self, followed: FollowUp, cause: int) -> tuple[Episodes, Floats]:
         """Episodes without inputs in the order of their ends, and which terms are in effect in each (m, q)."""
@@ -212,14 +233,20 @@ class Trainer:
         offset = (self.copies.terms[0][cut.patient] * in_effect) @ self.drawn[effects_on][0]
         return HazardData(cut.with_inputs(self.copies.inputs[0][cut.patient]), offset, np.ones(len(offset)))
 
-    def _bagged(self, candidate: Candidate, data: HazardData, patients: int, effects_on: str) -> EventModel:
+    def _bagged(self, candidate: Candidate, followed: FollowUp, data: HazardData, effects_on: str) -> EventModel:
+        """A candidate other than Cox on all patients, and refitted on resamples of them."""
+        patients = int(followed.recorded.sum())
         rng = np.random.default_rng([self.settings.seed, patients])
         drawn = rng.multinomial(patients, np.full(patients, 1.0 / patients), size=self.settings.refits)
         counts = np.vstack([np.ones(patients), drawn]).astype(float)
-        prognosis = BaggedHazard(
-            bag(candidate, data, counts, self.settings.seed), np.array([data.origin, data.last_month])
-        )
-        return EventModel(prognosis, self.drawn[effects_on], patients, data.events)
+        bagged = bag(candidate, data.renumbered(_position(followed)), counts, self.settings.seed)
+        prognosis = BaggedHazard(bagged, np.array([data.origin, data.last_month]))
+        return EventModel(prognosis, self.drawn[effects_on], self._no_departure, patients, data.events)
+
+    @property
+    def _no_departure(self) -> Departure:
+        """Until it is learnt."""
+        return Departure.none(self.basis.inputs, self.settings.draws)
 
     def _event(self, followed: FollowUp, cause: int, effects_on: str) -> EventModel | None:
         sample = self.sample
@@ -228,22 +255,24 @@ class Trainer:
             return None
         effects = self.drawn[effects_on]
         rng = np.random.default_rng([self.settings.seed, len(effects_on), cause])
+        form = CoxForm(self.basis, TimeVarying.learn(cut))
+        grid = _grid(sample, float(cut.stop.max()))
+        cut, row, score = form.time_varying.split(cut)
         problems = []
         for inputs, terms in zip(self.copies.inputs, self.copies.terms, strict=True):
-            acting = terms[cut.patient] * in_effect
-            columns = cut.with_inputs(self.basis.expand(inputs)[cut.patient])
-            problems.append(CoxProblem(CoxLikelihood(columns, np.ones(len(acting)), acting @ effects[0]), acting))
-        found = posterior(problems, self.basis.scale, effects, rng)
+            acting = terms[cut.patient] * in_effect[row]
+            columns = cut.with_inputs(form.columns(inputs[cut.patient], score))
+            problems.append(CoxProblem(CoxLikelihood(columns, np.ones(len(row)), acting @ effects[0]), acting))
+        found = posterior(problems, form.scale, effects, rng)
         linear = [
             np.vstack([found.coefficients[[0]], found.coefficients[found.completion == k]])
             @ problem.likelihood.episodes.inputs.T
             + np.vstack([effects[[0]], effects[found.completion == k]]) @ problem.terms.T
             for k, problem in enumerate(problems)
         ]
-        grid = _grid(sample, float(cut.stop.max()))
         cumulative = baseline_draws([p.likelihood for p in problems], linear, found.completion, grid, rng)
-        prognosis = ProportionalHazard(self.basis, found.coefficients, grid, cumulative, found.prior_sd)
-        return EventModel(prognosis, effects, len(np.unique(cut.patient)), int(cut.event.sum()))
+        prognosis = RegressionHazard.of(form, found.coefficients, grid, cumulative, found.prior_sd)
+        return EventModel(prognosis, effects, self._no_departure, len(np.unique(cut.patient)), int(cut.event.sum()))
 
     def binary(self, outcome: Outcome) -> BinaryModel | None:
         """The model of a yes-or-no outcome; ``None`` where too few patients have it or are free of it.
@@ -270,16 +299,26 @@ class Trainer:
             columns = self.basis.expand(inputs[used])
             problems.append(LogisticProblem(columns, positive[used], shift @ effects[0], shift))
         found = posterior(problems, self.basis.scale, effects, rng)
-        return BinaryModel(
+        model = BinaryModel(
             basis=self.basis,
             intercepts=found.coefficients[:, 0],
             coefficients=found.coefficients[:, 1:],
             effects=effects,
+            departure=self._no_departure,
             acting=acting,
             patients=int(used.sum()),
             events=with_event,
             prior_sd=found.prior_sd,
         )
+        learners = replace(self.learners, given=np.nan_to_num(decisions) * acting)
+        happened = np.where(used, positive, np.nan)
+        departure = binary_departure(model, happened, learners, self.copies.inputs[0], self.basis.scale)
+        return replace(model, departure=departure)
+
+
+def _position(followed: FollowUp) -> Integers:
+    """(n,) of each patient among those in whom the outcome is recorded."""
+    return np.cumsum(followed.recorded) - 1
 
 
 def _outcomes_beside(sample: Sample, outcomes: list[Outcome]) -> Floats:

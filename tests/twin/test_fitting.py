@@ -71,6 +71,7 @@ def test_hazards_begin_at_time_zero_and_never_fall() -> None:
             assert (model.prognosis.cumulative[:, 0] == 0).all()
             assert (np.diff(model.prognosis.cumulative, axis=1) >= 0).all()
             assert len(model.effects) == len(model.prognosis.cumulative) == len(model.prognosis.coefficients)
+            assert len(model.effects) == len(model.prognosis.trends) == len(model.departure.weights)
     assert structural_twin().marginal.hazards["death"].event.events == int((frame["death"] == 1).sum())
 
 

@@ -9,18 +9,20 @@ from twin.arrays import Floats
 from twin.models.basis import Basis
 from twin.models.candidates.bagging import Bagged
 from twin.models.candidates.periods import MarginalHazard
+from twin.models.departure import Departure, Waves
 from twin.models.outcome import (
     CELL_MONTHS,
     BaggedHazard,
     BinaryModel,
     EventModel,
     Patients,
-    ProportionalHazard,
+    RegressionHazard,
     Rows,
     cells,
     plan_increments,
     risks,
 )
+from twin.models.time_varying import CoxForm, TimeVarying
 
 GRID = np.arange(0.0, 121.0)
 MONTHS = np.array([0.0, 1.0, 6.0, 12.5, 60.0, 120.0])
@@ -31,11 +33,22 @@ def basis(inputs: int) -> Basis:
     return Basis(tuple(f"x{k}" for k in range(inputs)), none, np.zeros(0), none.reshape(0, 2))
 
 
-def hazard(cumulative: np.ndarray, *, coefficients=((),), effects=((),), grid: np.ndarray = GRID) -> EventModel:
-    """Row 0 is the fit; without draws there is nothing else."""
+def hazard(
+    cumulative: np.ndarray,
+    *,
+    coefficients=((),),
+    effects=((),),
+    grid: np.ndarray = GRID,
+    turns=(),
+    departure: Departure | None = None,
+) -> EventModel:
+    """Row 0 is the fit; without draws there is nothing else. With turns, the coefficients are followed by trends."""
     ratios = np.array(coefficients, dtype=float)
-    prognosis = ProportionalHazard(basis(ratios.shape[1]), ratios, grid, np.atleast_2d(cumulative), 1.0)
-    return EventModel(prognosis, np.array(effects, dtype=float), patients=1, events=1)
+    inputs = ratios.shape[1] // 2 if turns else ratios.shape[1]
+    form = CoxForm(basis(inputs), TimeVarying(np.array(turns, dtype=float)))
+    prognosis = RegressionHazard.of(form, ratios, grid, np.atleast_2d(cumulative), 1.0)
+    departs = departure or Departure.none(inputs, len(ratios) - 1)
+    return EventModel(prognosis, np.array(effects, dtype=float), departs, patients=1, events=1)
 
 
 def patients(inputs=((),), terms=None) -> Patients:
@@ -200,7 +213,7 @@ def test_a_prognosis_of_any_form_takes_the_same_decisions_and_rivals() -> None:
     edges = np.array([0.0, 60.0, 120.0])
     members = tuple(MarginalHazard(edges, np.full(2, rate)) for rate in (0.01, 0.03))
     prognosis = BaggedHazard(Bagged(members), np.array([0.0, 120.0]))
-    model = EventModel(prognosis, np.full((4, 1), np.log(2.0)), 1, 1)
+    model = EventModel(prognosis, np.full((4, 1), np.log(2.0)), Departure.none(0, 3), 1, 1)
     who, plan = patients(terms=[[1.0]]), {"digits": [[1]], "acting": [[6]], "of_term": [0]}
     found = asked(model, who=who, months=np.array([30.0]), **plan)[:, 0, 0, 0]
     np.testing.assert_allclose(found, 1 - np.exp(-54.0 * np.array([0.01, 0.03, 0.03, 0.03])), rtol=1e-12)
@@ -212,6 +225,7 @@ def test_a_binary_outcome_is_logistic() -> None:
         intercepts=np.array([-1.0]),
         coefficients=np.array([[0.5]]),
         effects=np.array([[2.0, 0.7]]),
+        departure=Departure.none(1, 0),
         acting=np.array([1.0, 0.0]),
         patients=10,
         events=3,
@@ -229,6 +243,7 @@ def test_a_binary_outcome_of_an_incomplete_patient_is_the_mean_probability() -> 
         intercepts=np.zeros(3),
         coefficients=np.full((3, 1), 2.0),
         effects=np.zeros((3, 0)),
+        departure=Departure.none(1, 2),
         acting=np.zeros(0),
         patients=10,
         events=3,
@@ -237,3 +252,44 @@ def test_a_binary_outcome_of_an_incomplete_patient_is_the_mean_probability() -> 
     two = Patients(np.array([[[-1.0]], [[1.0]]]), np.zeros((2, 1, 0)))
     found = model.risks(two, Rows.of(2, 2), np.zeros(0, dtype=np.intp), np.zeros((1, 0)))[:, 0, 0]
     np.testing.assert_allclose(found, [0.5, expit(-2.0), expit(2.0)])
+
+
+def test_ratios_that_change_over_time_agree_with_numerical_integration() -> None:
+    """One input of 1: its log ratio is .7 - .5, then .7, then .7 + .5; months asked for and turns fall as they may."""
+    event = hazard(0.01 * GRID, coefficients=[[0.7, 0.5]], turns=(10.0, 30.0))
+    found = asked(event, who=patients([[1.0]]))[0, 0, 0]
+    slope = lambda t: 0.01 * np.exp(0.7 + 0.5 * (-1 if t < 10 else 0 if t < 30 else 1))  # noqa: E731
+    for month, risk in zip(MONTHS, found, strict=True):
+        cumulative, _ = quad(slope, 0.0, month, points=[10.0, 30.0])
+        assert risk == pytest.approx(1 - np.exp(-cumulative), abs=1e-9)
+
+
+def test_a_cell_that_holds_a_turn_is_the_sum_of_its_parts() -> None:
+    event = hazard(0.01 * GRID, coefficients=[[0.7, 0.5]], turns=(10.0, 30.0))
+    rows, inputs = Rows.of(0, 1), np.ones((1, 1, 1))
+    fine = event.prognosis.increments(inputs, rows, np.array([0.0, 10.0, 20.0, 30.0, 50.0]))
+    coarse = event.prognosis.increments(inputs, rows, np.array([0.0, 20.0, 50.0]))
+    np.testing.assert_allclose(coarse, fine.reshape(1, 1, 2, 2).sum(axis=-1), rtol=1e-12)
+
+
+def test_a_departure_moves_draws_by_its_features_and_never_the_fit() -> None:
+    """One wave of frequency 0 is the same for everybody: cosine 1, sine 0."""
+    departs = Departure(Waves(np.zeros((1, 1))), np.array([[0.0, 0.0], [0.4, 9.0], [-0.2, 9.0]]), 0.3)
+    event = hazard(
+        np.tile(0.01 * GRID, (3, 1)), coefficients=np.zeros((3, 1)), effects=np.zeros((3, 0)), departure=departs
+    )
+    found = asked(event, who=patients([[1.7]]), months=np.array([60.0]))[:, 0, 0, 0]
+    np.testing.assert_allclose(found, 1 - np.exp(-0.6 * np.exp([0.0, 0.4, -0.2])), rtol=1e-12)
+    model = BinaryModel(
+        basis=basis(1),
+        intercepts=np.full(3, -1.0),
+        coefficients=np.zeros((3, 1)),
+        effects=np.zeros((3, 0)),
+        departure=departs,
+        acting=np.zeros(0),
+        patients=10,
+        events=3,
+        prior_sd=1.0,
+    )
+    risk = model.risks(patients([[1.7]]), Rows.of(2, 1), np.zeros(0, dtype=np.intp), np.zeros((1, 0)))[:, 0, 0]
+    np.testing.assert_allclose(risk, expit([-1.0, -0.6, -1.2]), rtol=1e-12)

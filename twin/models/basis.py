@@ -75,10 +75,16 @@ class Basis:
         )
 
     @property
+    def inputs(self) -> int:
+        """Number p of inputs; they are the first columns."""
+        return len(self.names) - len(self.bent) - len(self.pairs)
+
+    @property
     def scale(self) -> Floats:
         """(b,) prior standard deviations relative to a main effect's."""
-        mains = len(self.names) - len(self.bent) - len(self.pairs)
-        return np.concatenate([np.full(mains, MAIN), np.full(len(self.bent), BEND), np.full(len(self.pairs), PRODUCT)])
+        return np.concatenate(
+            [np.full(self.inputs, MAIN), np.full(len(self.bent), BEND), np.full(len(self.pairs), PRODUCT)]
+        )
 
     def expand(self, inputs: Floats) -> Floats:
         """(..., b) columns of inputs (..., p)."""

@@ -14,6 +14,8 @@ from twin.arrays import AS_THEY_ARE, Floats, Integers
 from twin.models.basis import Basis
 from twin.models.candidates.bagging import Bagged
 from twin.models.candidates.incidence import cumulative_incidence
+from twin.models.departure import Departure
+from twin.models.time_varying import CoxForm, TimeVarying
 
 CELL_MONTHS: Final = 1.0
 """Competing hazards keep their ratio within a cell this long: as long as baseline hazards stay the same, so that
@@ -79,26 +81,51 @@ class Prognosis(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class ProportionalHazard:
-    """Hazards of all patients in constant proportion."""
+class RegressionHazard:
+    """A baseline hazard times hazard ratios of the inputs, which may change from period to period."""
 
     __pydantic_config__: ClassVar = AS_THEY_ARE
 
     basis: Basis
     coefficients: Floats
-    """(1 + draws, b) log hazard ratios of the columns of the basis"""
+    """(1 + draws, b) log hazard ratios of the columns of the basis, on average over the periods"""
+    time_varying: TimeVarying
+    trends: Floats
+    """(1 + draws, p) how they change with the score of the period; (1 + draws, 0) where they do not"""
     grid: Floats
     cumulative: Floats
     """(1 + draws, g) cumulative hazard of the average patient without any decision"""
     prior_sd: float
     """Width of the prior of the log hazard ratios"""
-    kind: Literal["proportional"] = "proportional"
+    kind: Literal["regression"] = "regression"
+
+    @classmethod
+    def of(
+        cls, form: CoxForm, coefficients: Floats, grid: Floats, cumulative: Floats, prior_sd: float
+    ) -> RegressionHazard:
+        """The hazard of a regression with coefficients (1 + draws, b + c) of the columns of `form`."""
+        lasting, trends = np.split(coefficients, [len(form.basis.names)], axis=1)
+        return cls(form.basis, lasting, form.time_varying, trends, grid, cumulative, prior_sd)
 
     def increments(self, inputs: Floats, rows: Rows, edges: Floats) -> Floats:
         """(rows, n, cells) cumulative hazard over each cell between `edges`, for inputs (copies, n, p)."""
-        baseline = np.diff(_interpolated(self.grid, self.cumulative, edges), axis=1)[rows.draw]
-        ratios = np.exp(linear(self.basis.expand(inputs), self.coefficients, rows))
-        return np.asarray(ratios[:, :, None] * baseline[:, None, :])
+        turns = self.time_varying.turns
+        fine = np.union1d(edges, turns[(turns > edges[0]) & (turns < edges[-1])])
+        result = self._within_periods(inputs, rows, fine)
+        if len(fine) == len(edges):
+            return result
+        return np.add.reduceat(result, np.searchsorted(fine, edges[:-1]), axis=-1)
+
+    def _within_periods(self, inputs: Floats, rows: Rows, edges: Floats) -> Floats:
+        """`increments` over cells of which none holds a turn."""
+        baseline = np.diff(_interpolated(self.grid, self.cumulative, edges), axis=1)[rows.draw][:, None, :]
+        lasting = linear(self.basis.expand(inputs), self.coefficients, rows)
+        trend = linear(inputs[..., : self.trends.shape[1]], self.trends, rows)
+        parts = [
+            np.exp(lasting + score * trend)[:, :, None] * baseline[:, :, cells]
+            for score, cells in self.time_varying.by_period(edges)
+        ]
+        return np.concatenate([np.empty((*lasting.shape, 0)), *parts], axis=-1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,11 +155,18 @@ class EventModel:
 
     __pydantic_config__: ClassVar = AS_THEY_ARE
 
-    prognosis: Annotated[ProportionalHazard | BaggedHazard, Field(discriminator="kind")]
+    prognosis: Annotated[RegressionHazard | BaggedHazard, Field(discriminator="kind")]
     effects: Floats
     """(1 + draws, q) log hazard ratio of each term"""
+    departure: Departure
+    """Of the log hazard from the form of the prognosis"""
     patients: int
     events: int
+
+    def increments(self, inputs: Floats, rows: Rows, edges: Floats) -> Floats:
+        """(rows, n, cells) cumulative hazard over each cell between `edges` without decisions, departures included."""
+        base = self.prognosis.increments(inputs, rows, edges)
+        return np.asarray(base * np.exp(departures(self.departure, inputs, rows))[:, :, None])
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,6 +182,8 @@ class BinaryModel:
     """(1 + draws, b) log odds ratios of the columns of the basis"""
     effects: Floats
     """(1 + draws, q) log odds ratio of each term"""
+    departure: Departure
+    """Of the log odds from the form of the model"""
     acting: Floats
     """(d,) 1 for decisions that can act before the outcome is judged"""
     patients: int
@@ -160,8 +196,10 @@ class BinaryModel:
 
     def by_row(self, patients: Patients, rows: Rows, decision_of_term: Integers, digits: Floats) -> Floats:
         """(rows, n, plans) the same before the rows of the fit are averaged."""
-        prognosis = self.intercepts[rows.draw, None] + linear(
-            self.basis.expand(patients.inputs), self.coefficients, rows
+        prognosis = (
+            self.intercepts[rows.draw, None]
+            + linear(self.basis.expand(patients.inputs), self.coefficients, rows)
+            + departures(self.departure, patients.inputs, rows)
         )
         by_decision = decision_effects(self.effects, patients.terms, decision_of_term, digits.shape[1], rows)
         shift = np.einsum("rnd,pd->rnp", by_decision, digits * self.acting)
@@ -173,6 +211,11 @@ def linear(columns: Floats, coefficients: Floats, rows: Rows) -> Floats:
     if rows.copies == 1:
         return np.asarray(coefficients[rows.draw] @ columns[0].T)
     return np.asarray((columns[rows.copy] @ coefficients[rows.draw][:, :, None])[:, :, 0])
+
+
+def departures(departure: Departure, inputs: Floats, rows: Rows) -> Floats:
+    """(rows, n) log ratios by which the truth may depart from a model, for inputs (copies, n, p)."""
+    return linear(departure.waves.features(inputs), departure.weights, rows)
 
 
 def decision_effects(effects: Floats, terms: Floats, decision_of_term: Integers, decisions: int, rows: Rows) -> Floats:
@@ -213,7 +256,7 @@ def plan_increments(
         effect_months: (plans, d) month from which each decision acts
         edges: (cells + 1,) months
     """
-    base = model.prognosis.increments(patients.inputs, rows, edges)
+    base = model.increments(patients.inputs, rows, edges)
     by_decision = decision_effects(model.effects, patients.terms, decision_of_term, digits.shape[1], rows)
     result = []
     for given, from_month in zip(digits, effect_months, strict=True):

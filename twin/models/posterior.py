@@ -29,6 +29,9 @@ NEGLIGIBLE: Final = 0.02
 """Widths less probable than this are passed over."""
 TOLERANCE: Final = 1e-6
 """Of a mode, in units of log-likelihood"""
+MAX_ITERATIONS: Final = 50
+LONGEST_STEP: Final = 2.0
+"""Most that a Newton step may change a log expected count"""
 _MULTIPLICITY: Final = 1e-9
 
 
@@ -101,6 +104,36 @@ class LogisticProblem:
         value = float(-np.logaddexp(0.0, np.where(self.positive == 1, -linear, linear)).sum())
         free = np.concatenate([[_MULTIPLICITY], precision])
         return _laplace(value, weighted.T @ design, weighted.T @ self.terms, coefficients, free)
+
+
+@dataclass(frozen=True, eq=False)
+class CountProblem:
+    """Poisson counts whose expectations are known but for log ratios, such as events during given follow-ups."""
+
+    inputs: Floats
+    """(n, b)"""
+    events: Floats
+    """(n,) how many happened"""
+    expected: Floats
+    """(n,) how many were expected, above 0"""
+
+    def mode(self, precision: Floats, start: Floats | None) -> Mode:
+        """The posterior for prior precisions (b,)."""
+        coefficients = np.zeros(len(precision)) if start is None else start.copy()
+        for _ in range(MAX_ITERATIONS):
+            mean = self.expected * np.exp(self.inputs @ coefficients)
+            gradient = self.inputs.T @ (self.events - mean) - precision * coefficients
+            information = self.inputs.T @ (mean[:, None] * self.inputs)
+            step = np.linalg.solve(information + np.diag(precision), gradient)
+            longest = float(np.abs(self.inputs @ step).max())
+            coefficients = coefficients + step * min(1.0, LONGEST_STEP / max(longest, 1e-12))
+            if gradient @ step / 2 < TOLERANCE:
+                break
+        linear = self.inputs @ coefficients
+        mean = self.expected * np.exp(linear)
+        value = float(self.events @ linear - mean.sum())
+        information = self.inputs.T @ (mean[:, None] * self.inputs)
+        return _laplace(value, information, np.zeros((len(precision), 0)), coefficients, precision)
 
 
 def _laplace(value: float, information: Floats, cross: Floats, coefficients: Floats, precision: Floats) -> Mode:

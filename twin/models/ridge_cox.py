@@ -11,8 +11,9 @@ from twin.arrays import Floats
 from twin.models.basis import Basis
 from twin.models.candidates.protocol import HazardData
 from twin.models.hazard import CoxLikelihood
-from twin.models.outcome import ProportionalHazard, Rows
+from twin.models.outcome import RegressionHazard, Rows
 from twin.models.posterior import CoxProblem, baseline_draws, posterior
+from twin.models.time_varying import CoxForm, TimeVarying
 
 COX_LABEL: Final = "ridge Cox regression"
 _FIT: Final = Rows.of(0, 1)
@@ -24,7 +25,7 @@ STEP_MONTHS: Final = 1.0
 class CoxFit:
     """A fitted hazard for one copy of the patients."""
 
-    hazard: ProportionalHazard
+    hazard: RegressionHazard
 
     def increments(self, inputs: Floats, edges: Floats) -> Floats:
         """(n, cells) cumulative hazard over each cell, for offset 0 and inputs (n, p)."""
@@ -33,7 +34,7 @@ class CoxFit:
 
 @dataclass(frozen=True, eq=False)
 class RidgeCox:
-    """Ridge Cox regression on a basis."""
+    """Ridge Cox regression on a basis, its ratios changing over time as the data ask for."""
 
     basis: Basis
 
@@ -49,16 +50,17 @@ class RidgeCox:
 
     def fit(self, data: HazardData, seed: int) -> CoxFit:
         """The hazard of `data`."""
-        order = np.argsort(data.episodes.stop, kind="stable")
-        cut, offset = data.episodes.take(order), data.offset[order]
+        form = CoxForm(self.basis, TimeVarying.learn(data.episodes))
+        cut, row, score = form.time_varying.split(data.episodes)
         grid = np.union1d(np.arange(data.origin, data.last_month, STEP_MONTHS), [data.last_month])
-        likelihood = CoxLikelihood(cut.with_inputs(self.basis.expand(cut.inputs)), data.weights[order], offset)
         if not cut.event.any():
-            nothing = np.zeros((1, len(self.basis.names)))
-            return CoxFit(ProportionalHazard(self.basis, nothing, grid, np.zeros((1, len(grid))), 0.0))
-        problem = CoxProblem(likelihood, np.zeros((len(offset), 0)))
+            nothing = np.zeros((1, len(form.scale)))
+            return CoxFit(RegressionHazard.of(form, nothing, grid, np.zeros((1, len(grid))), 0.0))
+        columns = cut.with_inputs(form.columns(cut.inputs, score))
+        likelihood = CoxLikelihood(columns, data.weights[row], data.offset[row])
+        problem = CoxProblem(likelihood, np.zeros((len(row), 0)))
         rng = np.random.default_rng(seed)
-        found = posterior([problem], self.basis.scale, np.zeros((1, 0)), rng)
+        found = posterior([problem], form.scale, np.zeros((1, 0)), rng)
         linear = likelihood.linear(found.coefficients[0])
         cumulative = baseline_draws([likelihood], [linear[None]], found.completion, grid, rng)
-        return CoxFit(ProportionalHazard(self.basis, found.coefficients, grid, cumulative, found.prior_sd))
+        return CoxFit(RegressionHazard.of(form, found.coefficients, grid, cumulative, found.prior_sd))
