@@ -85,6 +85,7 @@ def select(
     seed: int,
     horizons: Sequence[float],
     progress: Progress | None = None,
+    asked: Floats | None = None,
 ) -> Selection:
     """Cross-validate candidates on the same folds and let the best serve, or the plain one where it is as good.
 
@@ -97,6 +98,9 @@ def select(
     patients are predicted under the decisions they had, as far as they were followed; the last ones stay in effect.
     All candidates have the same decisions, and their effects are given. Patients without an episode are left out.
 
+    Where values are missing, the inputs of `data_by_cause` may be guesses that know the outcome. A patient who is held
+    out must not bring such guesses along: `asked` holds those from the record alone.
+
     Args:
         data_by_cause: Episodes of the event, under `twin.metrics.observed.EVENT`, and where another event can forestall
             it of that one, under `COMPETING`. Their `patient` is a position in `observed`, the same patients in both,
@@ -107,6 +111,8 @@ def select(
         seed: Of the folds, of the fits and of the resamples.
         horizons: Months; scores are integrated up to the last one.
         progress: Told after each fit.
+        asked: (copies, n, p) completed inputs by which held-out patients are predicted, their risks averaged over the
+            copies; those of `data_by_cause` by default.
 
     Raises:
         Refused: fewer events than folds, or a horizon beyond the follow-up of a training part.
@@ -122,7 +128,7 @@ def select(
             f"{observed.events} events cannot be spread over {folds} folds", remedy="use a cohort with more events"
         )
     fold = even_folds(observed.event, folds, seed)
-    task = _Task.of(data_by_cause, fold, horizons)
+    task = _Task.of(data_by_cause, fold, horizons, None if asked is None else asked[:, with_episodes])
     with one_thread():
         risks = task.risks(candidates, seed, progress or _silent)
         return _selection(task, observed, candidates, risks, seed)
@@ -159,26 +165,28 @@ class _Cause:
     """The episodes of one cause, and what its held-out patients are predicted from."""
 
     data: HazardData
-    inputs: Floats
-    """(n, p)"""
+    asked: Floats
+    """(copies, n, p)"""
     ratios: Floats
     """(n, cells) hazard ratio of the decisions in effect"""
 
     @classmethod
-    def of(cls, data: HazardData, edges: Floats, patients: int) -> _Cause:
+    def of(cls, data: HazardData, edges: Floats, patients: int, asked: Floats | None) -> _Cause:
         """One cause on the cells between `edges`."""
         offsets = np.zeros((patients, len(edges) - 1))
-        inputs = np.empty((patients, data.episodes.inputs.shape[1]))
-        inputs[data.episodes.patient] = data.episodes.inputs
+        if asked is None:
+            asked = np.empty((1, patients, data.episodes.inputs.shape[1]))
+            asked[0, data.episodes.patient] = data.episodes.inputs
         for start in np.unique(data.episodes.start):
             rows = data.episodes.start == start
             offsets[data.episodes.patient[rows], np.searchsorted(edges[:-1], start) :] = data.offset[rows, None]
-        return cls(data, inputs, np.exp(offsets))
+        return cls(data, asked, np.exp(offsets))
 
     def held_out(self, candidate: Candidate, training: Flags, edges: Floats, seed: int) -> Floats:
-        """(held-out patients, cells) cumulative hazard by a fit on the patients of a mask (n,)."""
+        """(copies, held-out patients, cells) cumulative hazard by a fit on the patients of a mask (n,)."""
         fitted = candidate.fit(self.data.take(training[self.data.episodes.patient]), seed)
-        return fitted.increments(self.inputs[~training], edges) * self.ratios[~training]
+        by_copy = np.stack([fitted.increments(inputs, edges) for inputs in self.asked[:, ~training]])
+        return np.asarray(by_copy * self.ratios[~training])
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,7 +203,13 @@ class _Task:
     """The months, and those at which a decision takes effect in between"""
 
     @classmethod
-    def of(cls, data_by_cause: Mapping[int, HazardData], fold: Integers, horizons: Sequence[float]) -> _Task:
+    def of(
+        cls,
+        data_by_cause: Mapping[int, HazardData],
+        fold: Integers,
+        horizons: Sequence[float],
+        asked: Floats | None,
+    ) -> _Task:
         """The task of an outcome.
 
         Raises:
@@ -209,7 +223,7 @@ class _Task:
         months = np.union1d(np.arange(origin, last, GRID_STEP_MONTHS), [h for h in horizons if h > origin])
         starts = np.concatenate([data.episodes.start for data in data_by_cause.values()])
         edges = np.union1d(months, starts[starts < last])
-        causes = {cause: _Cause.of(data, edges, len(fold)) for cause, data in data_by_cause.items()}
+        causes = {cause: _Cause.of(data, edges, len(fold), asked) for cause, data in data_by_cause.items()}
         return cls(causes[EVENT], causes.get(COMPETING), fold, months, edges)
 
     def risks(self, candidates: Sequence[Candidate], seed: int, told: Progress) -> Floats:
@@ -224,7 +238,7 @@ class _Task:
                 told(done, f"{candidate.label} without fold {k + 1}")
                 event = self.event.held_out(candidate, training, self.edges, seed)
                 rival = self.rival.held_out(candidate, training, self.edges, seed) if self.rival else None
-                result[row, ~training] = cumulative_incidence(event, rival)[:, read]
+                result[row, ~training] = cumulative_incidence(event, rival)[..., read].mean(axis=0)
         told(1.0, "candidates compared")
         return result
 

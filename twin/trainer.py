@@ -175,7 +175,7 @@ class Trainer:
             selection = self._compare(outcome, followed, data, tell)
             candidate = next(c for c in self._candidates if c.name == selection.serving.name)
             if candidate is not self._cox:
-                served = {cause: self._bagged(candidate, followed, data[cause], causes[cause][1]) for cause in plain}
+                served = {cause: self._bagged(candidate, followed, cause, causes[cause][1]) for cause in plain}
         calibrated = {
             cause: replace(model, departure=hazard_departure(model, candidate, data[cause], self.learners))
             for cause, model in served.items()
@@ -218,6 +218,7 @@ class Trainer:
             self.settings.seed,
             (horizon,),
             tell.part(outcome.label),
+            self.learners.asked.inputs[:, followed.recorded],
         )
 
     def _cut(self, followed: FollowUp, cause: int) -> tuple[Episodes, Floats]:
@@ -227,21 +228,26 @@ class Trainer:
         cut = episodes(followed, cause, nothing, sample.decisions, sample.effect_months, 0.0).by_stop()
         return cut, cut.inputs[:, decision_of_term(sample.cohort.spec, self.effects.terms)]
 
-    def _data(self, followed: FollowUp, cause: int, effects_on: str) -> HazardData:
-        """What the candidates are compared on: the first completed copy, the effects as they are estimated."""
+    def _data(self, followed: FollowUp, cause: int, effects_on: str, copy: int = 0) -> HazardData:
+        """What candidates are fitted on: a completed copy, the effects as they are estimated."""
         cut, in_effect = self._cut(followed, cause)
-        offset = (self.copies.terms[0][cut.patient] * in_effect) @ self.drawn[effects_on][0]
-        return HazardData(cut.with_inputs(self.copies.inputs[0][cut.patient]), offset, np.ones(len(offset)))
+        offset = (self.copies.terms[copy][cut.patient] * in_effect) @ self.drawn[effects_on][0]
+        return HazardData(cut.with_inputs(self.copies.inputs[copy][cut.patient]), offset, np.ones(len(offset)))
 
-    def _bagged(self, candidate: Candidate, followed: FollowUp, data: HazardData, effects_on: str) -> EventModel:
+    def _bagged(self, candidate: Candidate, followed: FollowUp, cause: int, effects_on: str) -> EventModel:
         """A candidate other than Cox on all patients, and refitted on resamples of them."""
         patients = int(followed.recorded.sum())
         rng = np.random.default_rng([self.settings.seed, patients])
         drawn = rng.multinomial(patients, np.full(patients, 1.0 / patients), size=self.settings.refits)
         counts = np.vstack([np.ones(patients), drawn]).astype(float)
-        bagged = bag(candidate, data.renumbered(_position(followed)), counts, self.settings.seed)
-        prognosis = BaggedHazard(bagged, np.array([data.origin, data.last_month]))
-        return EventModel(prognosis, self.drawn[effects_on], self._no_departure, patients, data.events)
+        copies = [
+            self._data(followed, cause, effects_on, copy).renumbered(_position(followed))
+            for copy in range(self.copies.copies)
+        ]
+        prognosis = BaggedHazard(
+            bag(candidate, copies, counts, self.settings.seed), np.array([copies[0].origin, copies[0].last_month])
+        )
+        return EventModel(prognosis, self.drawn[effects_on], self._no_departure, patients, copies[0].events)
 
     @property
     def _no_departure(self) -> Departure:

@@ -425,7 +425,7 @@ def test_refits_scatter_as_the_textbook_says_and_settings_are_chosen_once() -> N
     data = exponential(np.full(400, 0.02), some_inputs(400, 2, 100), 101)
     rng = np.random.default_rng(102)
     counts = np.vstack([np.ones(400), rng.multinomial(400, np.full(400, 1 / 400), size=60)]).astype(float)
-    bagged = bag(Counted(), data, counts, 0)
+    bagged = bag(Counted(), [data], counts, 0)
     assert Counted.chosen == 1
     edges = np.array([0.0, 12.0, 36.0])
     draws = bagged.draws(np.zeros((3, 2)), edges)
@@ -447,14 +447,30 @@ def test_who_is_drawn_twice_weighs_twice_and_who_is_not_drawn_is_left_out() -> N
             return MarginalHazard.fit(data)
 
     data = replace(world("linear").take(np.arange(4)), weights=np.array([1.0, 1.0, 0.5, 3.0]))
-    bag(Spy(), data, np.array([[1.0, 1.0, 1.0, 1.0], [2.0, 0.0, 1.0, 1.0]]), 0)
+    bag(Spy(), [data], np.array([[1.0, 1.0, 1.0, 1.0], [2.0, 0.0, 1.0, 1.0]]), 0)
     np.testing.assert_array_equal(shown[1].episodes.patient, [0, 2, 3])
     np.testing.assert_array_equal(shown[1].weights, [2.0, 0.5, 3.0])
 
 
+def test_refits_take_the_completed_copies_in_turn() -> None:
+    shown: list[float] = []
+
+    class Spy:
+        name = label = "spy"
+
+        def fit(self, data: HazardData, seed: int) -> MarginalHazard:
+            shown.append(float(data.offset[0]))
+            return MarginalHazard.fit(data)
+
+    some = world("linear").take(np.arange(4))
+    copies = [replace(some, offset=np.full(4, float(k))) for k in range(3)]
+    bag(Spy(), copies, np.ones((5, 4)), 0)
+    assert shown == [0.0, 1.0, 2.0, 0.0, 1.0]
+
+
 def test_refits_are_stored_together() -> None:
     counts = np.vstack([np.ones(500), np.random.default_rng(0).multinomial(500, np.full(500, 1 / 500), size=2)])
-    bagged = bag(DiscreteTime(DiscreteSettings(0.35, 0.3)), world("linear"), counts.astype(float), 0)
+    bagged = bag(DiscreteTime(DiscreteSettings(0.35, 0.3)), [world("linear")], counts.astype(float), 0)
     back = stored(bagged, TypeAdapter(Bagged))
     inputs = some_inputs(5, 4, 110)
     np.testing.assert_array_equal(back.draws(inputs, MONTHS), bagged.draws(inputs, MONTHS))

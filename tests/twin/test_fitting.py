@@ -175,6 +175,35 @@ def test_candidates_are_compared_and_the_comparison_is_kept(candidates: tuple, m
     assert (hazards.selection.patients, hazards.selection.folds) == (200, 5)
 
 
+def test_guesses_that_know_the_outcome_do_not_flatter_the_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing predicts death here, and three columns are mostly missing.
+
+    Guessed with the outcome beside, as the fits need them, they would foretell that of a patient who is held out: the
+    mean concordance is then 0.526. Over 20 cohorts its standard error is 0.006.
+    """
+    monkeypatch.setattr(CANDIDATES, ())
+    monkeypatch.setattr(EFFECTS, known_effects((), {}))
+    levels = {
+        "hpv_status": ["positive", "negative"],
+        "smoking_status": ["never", "current"],
+        "subsite": ["tonsil", "base_of_tongue"],
+    }
+    found = []
+    for seed in range(20):
+        rng = np.random.default_rng([seed, 300])
+        cohort = exponential_cohort(300, seed, death_rate=0.02)
+        unrelated = {
+            name: np.where(rng.random(300) < 0.75, None, rng.choice(levels[name], 300).astype(object))
+            for name in levels
+        }
+        frame = cohort.frame.drop(columns=["neck_dissection", "concurrent_chemo"]).assign(**unrelated)
+        twin = fit_twin(Cohort(cohort.spec, typed_frame(frame, cohort.spec)), FitSettings(draws=20))
+        selection = twin.marginal.hazards["death"].selection
+        assert selection is not None
+        found.append(selection.scores[0].harrell_c)
+    assert np.mean(found) == pytest.approx(0.5, abs=0.015)
+
+
 def test_a_candidate_that_predicts_better_serves_with_its_refits_and_the_same_effects(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

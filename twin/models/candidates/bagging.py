@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, cast
 
@@ -30,7 +31,7 @@ class Bagged:
         return np.stack([member.increments(inputs, edges) for member in self.members])
 
 
-def bag(candidate: Candidate, data: HazardData, counts: Floats, seed: int) -> Bagged:
+def bag(candidate: Candidate, copies: Sequence[HazardData], counts: Floats, seed: int) -> Bagged:
     """A candidate fitted on the patients, and refitted on each resample of them.
 
     Settings are chosen once, on all patients, as the penalties of the Cox model are. Patients who are drawn more than
@@ -38,14 +39,17 @@ def bag(candidate: Candidate, data: HazardData, counts: Floats, seed: int) -> Ba
 
     Args:
         candidate: What to fit.
-        data: Episodes whose `patient` is a position in the columns of `counts`.
+        copies: Episodes of the same patients, once for each completion of what is missing; every refit takes the next,
+            so that the spread of the refits holds that of the guesses. Their `patient` is a position in the columns of
+            `counts`.
         counts: (1 + refits, patients) how often each patient is in each resample; the first row is the patients
             themselves.
         seed: Of the fit; every refit has one of its own.
     """
-    settled = candidate.tuned(data, seed) if isinstance(candidate, Tunable) else candidate
+    settled = candidate.tuned(copies[0], seed) if isinstance(candidate, Tunable) else candidate
+    drawn = (_drawn(copies[k % len(copies)], row) for k, row in enumerate(counts))
     # What the catalogue does not list could be fitted but not stored; there pydantic says so.
-    return Bagged(tuple(cast(AnyHazard, settled.fit(_drawn(data, row), seed + k)) for k, row in enumerate(counts)))
+    return Bagged(tuple(cast(AnyHazard, settled.fit(data, seed + k)) for k, data in enumerate(drawn)))
 
 
 def _drawn(data: HazardData, count: Floats) -> HazardData:
