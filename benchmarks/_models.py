@@ -36,8 +36,8 @@ from twin.timeline import question_moment
 TREES: Final = 200
 SMALLEST_LEAF: Final = 10
 
-FIT: Final = FitSettings(draws=FEWEST_DRAWS, refits=1)
-"""Draws and refits do not change the risk itself, and only the risk is scored."""
+FIT: Final = FitSettings(draws=FEWEST_DRAWS)
+"""Draws do not change the risk itself, and only the risk is scored."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,8 +30,6 @@ class FitSettings:
     """Whether other candidates may serve in place of ridge Cox regression where they predict better"""
     folds: int = 5
     """Of the cross-validation that compares the candidates"""
-    refits: int = 40
-    """On resamples of the patients, of a candidate other than Cox that serves: it has no posterior to draw from"""
     evidence_weight: float = 0.5
     """Of published effects against the cohort's own: 0 the cohort alone, 0.5 each by its variance, 1 trials alone"""
 

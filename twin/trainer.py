@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 
@@ -22,15 +22,14 @@ from twin.fit_settings import FitSettings
 from twin.marginal import Marginal, OutcomeHazards, decision_of_term
 from twin.metrics.observed import Observed
 from twin.models.basis import Basis
-from twin.models.candidates.bagging import bag
-from twin.models.candidates.catalogue import CANDIDATES
+from twin.models.candidates.catalogue import CANDIDATES, AnyHazard
 from twin.models.candidates.protocol import Candidate, HazardData
 from twin.models.departure import Departure
 from twin.models.dependence import Dependence
 from twin.models.followup import EVENT, FIRST_DAY_MONTHS, FORESTALLED, FollowUp, episodes, follow_up
 from twin.models.hazard import CoxLikelihood, Episodes
 from twin.models.imputation import Imputer
-from twin.models.outcome import BaggedHazard, BinaryModel, EventModel, Patients, RegressionHazard
+from twin.models.outcome import BinaryModel, EventModel, FlexibleHazard, Patients, RegressionHazard
 from twin.models.posterior import CoxProblem, LogisticProblem, baseline_draws, posterior
 from twin.models.ridge_cox import RidgeCox
 from twin.models.time_varying import CoxForm, TimeVarying
@@ -175,7 +174,7 @@ class Trainer:
             selection = self._compare(outcome, followed, data, tell)
             candidate = next(c for c in self._candidates if c.name == selection.serving.name)
             if candidate is not self._cox:
-                served = {cause: self._bagged(candidate, followed, cause, causes[cause][1]) for cause in plain}
+                served = {cause: self._flexible(candidate, data[cause], model) for cause, model in plain.items()}
         calibrated = {
             cause: replace(model, departure=hazard_departure(model, candidate, data[cause], self.learners))
             for cause, model in served.items()
@@ -228,26 +227,17 @@ class Trainer:
         cut = episodes(followed, cause, nothing, sample.decisions, sample.effect_months, 0.0).by_stop()
         return cut, cut.inputs[:, decision_of_term(sample.cohort.spec, self.effects.terms)]
 
-    def _data(self, followed: FollowUp, cause: int, effects_on: str, copy: int = 0) -> HazardData:
-        """What candidates are fitted on: a completed copy, the effects as they are estimated."""
+    def _data(self, followed: FollowUp, cause: int, effects_on: str) -> HazardData:
+        """What candidates are fitted on: the first completed copy, the effects as they are estimated."""
         cut, in_effect = self._cut(followed, cause)
-        offset = (self.copies.terms[copy][cut.patient] * in_effect) @ self.drawn[effects_on][0]
-        return HazardData(cut.with_inputs(self.copies.inputs[copy][cut.patient]), offset, np.ones(len(offset)))
+        offset = (self.copies.terms[0][cut.patient] * in_effect) @ self.drawn[effects_on][0]
+        return HazardData(cut.with_inputs(self.copies.inputs[0][cut.patient]), offset, np.ones(len(offset)))
 
-    def _bagged(self, candidate: Candidate, followed: FollowUp, cause: int, effects_on: str) -> EventModel:
-        """A candidate other than Cox on all patients, and refitted on resamples of them."""
-        patients = int(followed.recorded.sum())
-        rng = np.random.default_rng([self.settings.seed, patients])
-        drawn = rng.multinomial(patients, np.full(patients, 1.0 / patients), size=self.settings.refits)
-        counts = np.vstack([np.ones(patients), drawn]).astype(float)
-        copies = [
-            self._data(followed, cause, effects_on, copy).renumbered(_position(followed))
-            for copy in range(self.copies.copies)
-        ]
-        prognosis = BaggedHazard(
-            bag(candidate, copies, counts, self.settings.seed), np.array([copies[0].origin, copies[0].last_month])
-        )
-        return EventModel(prognosis, self.drawn[effects_on], self._no_departure, patients, copies[0].events)
+    def _flexible(self, candidate: Candidate, data: HazardData, plain: EventModel) -> EventModel:
+        """The model with the prognosis by a candidate other than Cox."""
+        # What the catalogue does not list could be fitted but not stored; there pydantic says so.
+        fitted = cast(AnyHazard, candidate.fit(data, self.settings.seed))
+        return replace(plain, prognosis=FlexibleHazard(fitted, cast(RegressionHazard, plain.prognosis)))
 
     @property
     def _no_departure(self) -> Departure:

@@ -17,7 +17,6 @@ from pydantic import TypeAdapter
 
 from twin import registry
 from twin.models import candidates
-from twin.models.candidates.bagging import Bagged, bag
 from twin.models.candidates.boosting import BoostingSettings, GradientBoosting
 from twin.models.candidates.catalogue import CANDIDATES, AnyHazard
 from twin.models.candidates.discrete import DiscreteSettings, DiscreteTime, time_basis
@@ -409,68 +408,3 @@ def test_constant_competing_hazards_have_their_closed_form_incidence() -> None:
     np.testing.assert_allclose(alone[0], 1.0 - np.exp(-0.02 * months), rtol=1e-12)
     nobody_leaves = cumulative_incidence(np.zeros(3), np.zeros(3))
     np.testing.assert_array_equal(nobody_leaves, 0.0)
-
-
-class Counted(DiscreteTime):
-    """Counts how often settings are chosen."""
-
-    chosen = 0
-
-    def tuned(self, data: HazardData, seed: int) -> DiscreteTime:
-        Counted.chosen += 1
-        return super().tuned(data, seed)
-
-
-def test_refits_scatter_as_the_textbook_says_and_settings_are_chosen_once() -> None:
-    data = exponential(np.full(400, 0.02), some_inputs(400, 2, 100), 101)
-    rng = np.random.default_rng(102)
-    counts = np.vstack([np.ones(400), rng.multinomial(400, np.full(400, 1 / 400), size=60)]).astype(float)
-    bagged = bag(Counted(), [data], counts, 0)
-    assert Counted.chosen == 1
-    edges = np.array([0.0, 12.0, 36.0])
-    draws = bagged.draws(np.zeros((3, 2)), edges)
-    assert draws.shape == (61, 3, 2)
-    np.testing.assert_array_equal(draws[0], bagged.increments(np.zeros((3, 2)), edges))
-    np.testing.assert_array_equal(draws[0], DiscreteTime().fit(data, 0).increments(np.zeros((3, 2)), edges))
-    spread = np.log(draws[1:, 0].sum(axis=1)).std()
-    assert spread == pytest.approx(data.events**-0.5, rel=0.4)
-
-
-def test_who_is_drawn_twice_weighs_twice_and_who_is_not_drawn_is_left_out() -> None:
-    shown: list[HazardData] = []
-
-    class Spy:
-        name = label = "spy"
-
-        def fit(self, data: HazardData, seed: int) -> MarginalHazard:
-            shown.append(data)
-            return MarginalHazard.fit(data)
-
-    data = replace(world("linear").take(np.arange(4)), weights=np.array([1.0, 1.0, 0.5, 3.0]))
-    bag(Spy(), [data], np.array([[1.0, 1.0, 1.0, 1.0], [2.0, 0.0, 1.0, 1.0]]), 0)
-    np.testing.assert_array_equal(shown[1].episodes.patient, [0, 2, 3])
-    np.testing.assert_array_equal(shown[1].weights, [2.0, 0.5, 3.0])
-
-
-def test_refits_take_the_completed_copies_in_turn() -> None:
-    shown: list[float] = []
-
-    class Spy:
-        name = label = "spy"
-
-        def fit(self, data: HazardData, seed: int) -> MarginalHazard:
-            shown.append(float(data.offset[0]))
-            return MarginalHazard.fit(data)
-
-    some = world("linear").take(np.arange(4))
-    copies = [replace(some, offset=np.full(4, float(k))) for k in range(3)]
-    bag(Spy(), copies, np.ones((5, 4)), 0)
-    assert shown == [0.0, 1.0, 2.0, 0.0, 1.0]
-
-
-def test_refits_are_stored_together() -> None:
-    counts = np.vstack([np.ones(500), np.random.default_rng(0).multinomial(500, np.full(500, 1 / 500), size=2)])
-    bagged = bag(DiscreteTime(DiscreteSettings(0.35, 0.3)), [world("linear")], counts.astype(float), 0)
-    back = stored(bagged, TypeAdapter(Bagged))
-    inputs = some_inputs(5, 4, 110)
-    np.testing.assert_array_equal(back.draws(inputs, MONTHS), bagged.draws(inputs, MONTHS))

@@ -18,7 +18,7 @@ from data.errors import Refused
 from twin.effects.distribution import EffectTerm
 from twin.fitting import FitSettings, fit_twin
 from twin.models.candidates.discrete import DiscreteTime
-from twin.models.outcome import BaggedHazard
+from twin.models.outcome import FlexibleHazard
 
 IN_THE_OLD = EffectTerm("concurrent_chemo", "per 10 years of age above 60", column="age_years", centre=60.0, per=10.0)
 TERMS = (EffectTerm("concurrent_chemo", ""), IN_THE_OLD)
@@ -204,17 +204,18 @@ def test_guesses_that_know_the_outcome_do_not_flatter_the_comparison(monkeypatch
     assert np.mean(found) == pytest.approx(0.5, abs=0.015)
 
 
-def test_a_candidate_that_predicts_better_serves_with_its_refits_and_the_same_effects(
+def test_a_candidate_that_predicts_better_serves_in_doubt_as_cox_is_and_with_the_same_effects(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(CANDIDATES, (DiscreteTime(),))
     monkeypatch.setattr("twin.selection.serves", lambda scores, errors: len(scores) - 1)
     monkeypatch.setattr(EFFECTS, known_effects(TERMS, {"death": ([0.0, 0.0], [0.3, 0.1])}))
     cohort = exponential_cohort(300, 8, death_rate=0.02, log_hazard_ratio_age=0.4)
-    twin = fit_twin(cohort, FitSettings(draws=20, refits=10))
+    twin = fit_twin(cohort, FitSettings(draws=20))
     event = twin.marginal.hazards["death"].event
-    assert isinstance(event.prognosis, BaggedHazard)
-    assert len(event.prognosis.bagged.members) == 1 + 10
+    assert isinstance(event.prognosis, FlexibleHazard)
+    plain = fit_twin(cohort, FitSettings(draws=20, select=False)).marginal.hazards["death"].event
+    assert event.prognosis.regression.coefficients.tobytes() == plain.prognosis.coefficients.tobytes()
     assert event.effects[1:].std(axis=0) == pytest.approx([0.3, 0.1], rel=0.5)
     table = twin.predict(at_baseline(cohort).head(50), "all", [24.0])
     assert (table["lower"] < table["risk"]).all()

@@ -7,14 +7,13 @@ from scipy.special import expit
 
 from twin.arrays import Floats
 from twin.models.basis import Basis
-from twin.models.candidates.bagging import Bagged
 from twin.models.candidates.periods import MarginalHazard
 from twin.models.departure import Departure, Waves
 from twin.models.outcome import (
     CELL_MONTHS,
-    BaggedHazard,
     BinaryModel,
     EventModel,
+    FlexibleHazard,
     Patients,
     RegressionHazard,
     Rows,
@@ -208,15 +207,22 @@ def test_the_fit_is_the_mean_over_the_copies_and_each_draw_has_one_of_them() -> 
     np.testing.assert_allclose(found, [(one + other) / 2, one, other, one], rtol=1e-12)
 
 
-def test_a_prognosis_of_any_form_takes_the_same_decisions_and_rivals() -> None:
-    """Rates constant in pieces, with one refit: 0.01 and 0.03 a month; a decision doubles them from month 6 on."""
-    edges = np.array([0.0, 60.0, 120.0])
-    members = tuple(MarginalHazard(edges, np.full(2, rate)) for rate in (0.01, 0.03))
-    prognosis = BaggedHazard(Bagged(members), np.array([0.0, 120.0]))
+def test_a_prognosis_of_any_form_takes_the_same_decisions_and_is_in_doubt_as_the_regression() -> None:
+    """A rate of 0.01 a month; draws of the regression are 1, 3 and 2 times its fit; a decision doubles from month 6."""
+    fitted = MarginalHazard(np.array([0.0, 60.0, 120.0]), np.full(2, 0.01))
+    regression = hazard(np.outer([1.0, 1.0, 3.0, 2.0], 0.05 * GRID), coefficients=np.zeros((4, 0))).prognosis
+    prognosis = FlexibleHazard(fitted, regression)
     model = EventModel(prognosis, np.full((4, 1), np.log(2.0)), Departure.none(0, 3), 1, 1)
     who, plan = patients(terms=[[1.0]]), {"digits": [[1]], "acting": [[6]], "of_term": [0]}
     found = asked(model, who=who, months=np.array([30.0]), **plan)[:, 0, 0, 0]
-    np.testing.assert_allclose(found, 1 - np.exp(-54.0 * np.array([0.01, 0.03, 0.03, 0.03])), rtol=1e-12)
+    np.testing.assert_allclose(found, 1 - np.exp(-54.0 * np.array([0.01, 0.01, 0.03, 0.02])), rtol=1e-12)
+
+
+def test_where_the_regression_expects_nothing_a_flexible_fit_stands_alone() -> None:
+    fitted = MarginalHazard(np.array([0.0, 60.0, 120.0]), np.full(2, 0.01))
+    silent = hazard(np.zeros((3, len(GRID))), coefficients=np.zeros((3, 0))).prognosis
+    found = FlexibleHazard(fitted, silent).increments(np.zeros((1, 1, 0)), Rows.of(2, 1), np.array([0.0, 5.0]))
+    np.testing.assert_allclose(found[:, 0, 0], 0.05)
 
 
 def test_a_binary_outcome_is_logistic() -> None:

@@ -46,7 +46,7 @@ def test_defect_03_outcomes_of_held_out_patients_change_no_prediction_of_the_eva
 ) -> None:
     """Dealt out anew among them, their outcomes leave models, penalties, imputations and the choice of a candidate."""
     monkeypatch.setattr(CANDIDATES, (DiscreteTime(),))
-    settings = FitSettings(draws=20, select=select, refits=2, folds=2)
+    settings = FitSettings(draws=20, select=select, folds=2)
     cohort, rng = exponential_cohort(240, 3, death_rate=0.03, log_hazard_ratio_age=0.5), np.random.default_rng(0)
     hidden = np.arange(240) % 4 == 0
     frame, columns = cohort.frame.copy(), ["os_months", "death"]
@@ -291,7 +291,7 @@ def test_defect_11_an_answer_does_not_depend_on_a_mode_or_on_chance() -> None:
 
 
 def served(kind: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Cohort, FittedTwin]:
-    """A twin of a cohort with gaps: served by Cox regression with states, or by another candidate's refits."""
+    """A twin of a cohort with gaps: served by Cox regression with states, or by another candidate."""
     if kind == "cox":
         return structural_cohort(), structural_twin()
     monkeypatch.setattr(CANDIDATES, (DiscreteTime(),))
@@ -300,7 +300,7 @@ def served(kind: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Cohort, FittedTw
     cohort = exponential_cohort(200, 9, death_rate=0.03)
     status = np.random.default_rng(9).choice(["positive", "negative", "unknown"], 200)
     cohort = Cohort(SPEC, typed_frame(cohort.frame.assign(hpv_status=status), SPEC))
-    return cohort, fit_twin(cohort, FitSettings(draws=20, refits=3, folds=2))
+    return cohort, fit_twin(cohort, FitSettings(draws=20, folds=2))
 
 
 @pytest.mark.parametrize("kind", ["cox", "another"])

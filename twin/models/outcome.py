@@ -12,7 +12,7 @@ from scipy.special import expit
 
 from twin.arrays import AS_THEY_ARE, Floats, Integers
 from twin.models.basis import Basis
-from twin.models.candidates.bagging import Bagged
+from twin.models.candidates.catalogue import AnyHazard
 from twin.models.candidates.incidence import cumulative_incidence
 from twin.models.departure import Departure
 from twin.models.time_varying import CoxForm, TimeVarying
@@ -129,24 +129,32 @@ class RegressionHazard:
 
 
 @dataclass(frozen=True, eq=False)
-class BaggedHazard:
-    """A hazard of any form, and its refits on resamples of the patients for the draws."""
+class FlexibleHazard:
+    """A hazard of any form, in doubt as the regression on the same patients is.
+
+    A flexible fit has no posterior, and refits of it on resamples scatter less than it errs: what they all smooth away
+    is the same. But it cannot know more of the patients than the simpler model does. So its draws are its fit times
+    what each draw of the regression is to the regression's own fit.
+    """
 
     __pydantic_config__: ClassVar = AS_THEY_ARE
 
-    bagged: Bagged
-    grid: Floats
-    """(2,) where the follow-up begins and ends, months"""
-    kind: Literal["bagged"] = "bagged"
+    fitted: AnyHazard
+    regression: RegressionHazard
+    kind: Literal["flexible"] = "flexible"
+
+    @property
+    def grid(self) -> Floats:
+        """(g,) months as those of the regression."""
+        return self.regression.grid
 
     def increments(self, inputs: Floats, rows: Rows, edges: Floats) -> Floats:
         """(rows, n, cells) cumulative hazard over each cell between `edges`, for inputs (copies, n, p)."""
-        members = self.bagged.members
-        of_row = np.where(rows.draw == 0, 0, 1 + (rows.draw - 1) % (len(members) - 1))
-        result = np.empty((len(rows.draw), inputs.shape[1], len(edges) - 1))
-        for member, copy in {(int(m), int(c)) for m, c in zip(of_row, rows.copy, strict=True)}:
-            result[(of_row == member) & (rows.copy == copy)] = members[member].increments(inputs[copy], edges)
-        return result
+        fit = np.stack([self.fitted.increments(copy, edges) for copy in inputs])
+        plain = self.regression.increments(inputs, Rows.of(0, rows.copies), edges)
+        drawn = self.regression.increments(inputs, rows, edges)
+        ratio = np.divide(drawn, plain[rows.copy], out=np.ones_like(drawn), where=plain[rows.copy] > 0)
+        return np.asarray(fit[rows.copy] * ratio)
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +163,7 @@ class EventModel:
 
     __pydantic_config__: ClassVar = AS_THEY_ARE
 
-    prognosis: Annotated[RegressionHazard | BaggedHazard, Field(discriminator="kind")]
+    prognosis: Annotated[RegressionHazard | FlexibleHazard, Field(discriminator="kind")]
     effects: Floats
     """(1 + draws, q) log hazard ratio of each term"""
     departure: Departure

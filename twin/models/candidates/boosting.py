@@ -110,7 +110,7 @@ class GradientBoosting:
         return BoostedHazard(np.frombuffer(bytes(trees.save_raw("ubj")), dtype=np.uint8), edges, rates)
 
     def tuned(self, data: HazardData, seed: int) -> GradientBoosting:
-        """As by `Tunable`."""
+        """The candidate with the settings that `data` speaks for."""
         return self if only_the_average(data) else GradientBoosting(self.settings or _best(data, seed))
 
 

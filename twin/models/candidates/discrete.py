@@ -83,7 +83,7 @@ class DiscreteTime:
         return DiscreteHazard(edges, regression.fit(settings, regression.average()) @ basis.T, settings)
 
     def tuned(self, data: HazardData, seed: int) -> DiscreteTime:
-        """As by `Tunable`."""
+        """The candidate with the settings that `data` speaks for."""
         return self if only_the_average(data) else DiscreteTime(self.settings or _best(data, seed))
 
 

@@ -117,7 +117,7 @@ class HazardForest:
         return _joined(task, _grown(task, leaf_events, TREES, seed))
 
     def tuned(self, data: HazardData, seed: int) -> HazardForest:
-        """As by `Tunable`."""
+        """The candidate with the settings that `data` speaks for."""
         return self if only_the_average(data) else HazardForest(self.leaf_events or _best(_Task.of(data), seed))
 
 

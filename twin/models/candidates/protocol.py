@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Protocol, Self, runtime_checkable
+from typing import Final, Protocol, Self
 
 import numpy as np
 
@@ -101,11 +101,3 @@ class Candidate(Protocol):
             data: Episodes with at least one row.
             seed: The same seed gives the same fit.
         """
-
-
-@runtime_checkable
-class Tunable(Protocol):
-    """A candidate that can choose its settings once, so that refits need not choose them again."""
-
-    def tuned(self, data: HazardData, seed: int) -> Candidate:
-        """The candidate with the settings that `data` speaks for."""
