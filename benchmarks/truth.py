@@ -52,6 +52,14 @@ PATIENTS_AT_ONCE: Final = 128
 ALL: Final = "all"
 TWIN: Final = "twin"
 YARDSTICK: Final = "yardstick"
+LARGEST_RATIO: Final = {"own": 0.90, "other": 0.95, "other-confounded": 1.0}
+"""Targets: of the error of the twin over that of the yardstick, all outcomes together"""
+LEAST_RANK: Final = 0.7
+RANKED_FROM: Final = 1500
+"""Patients from which the rank of the benefit is a target, in the own world"""
+COVERED: Final = (0.87, 0.93)
+LEAST_COVERED: Final = 0.85
+"""Of the least covered audited group"""
 Row = tuple[str, str, str, str, float]
 """A measure as in `COLUMNS`"""
 COLUMNS: Final = ["measure", "model", "group", "outcome", "value"]
@@ -339,7 +347,31 @@ def report(table: pd.DataFrame) -> str:
         seeds = ", ".join(str(seed) for seed in part["seed"].unique())
         parts.append(f"== world {world}, {patients} patients, seeds {seeds}, truth given {given}")
         parts.extend(_paragraphs(part))
+        parts.append("\n".join(_verdicts(str(world), int(patients), over_seeds(part))))
     return "\n\n".join(parts)
+
+
+def _verdicts(world: str, patients: int, mean: pd.DataFrame) -> Iterator[str]:
+    """The targets, and whether the means over seeds meet them."""
+    together = mean[(mean["model"] == TWIN) & (mean["outcome"] == ALL)]
+
+    def verdict(met: bool, said: str) -> str:
+        return f"  {'met   ' if met else 'missed'}  {said}"
+
+    ratio = together.loc[together["measure"] == "ratio", "mean"].item()
+    yield verdict(ratio <= LARGEST_RATIO[world], f"ratio of errors {ratio:.2f}: at most {LARGEST_RATIO[world]:.2f}")
+    if world == "own" and patients >= RANKED_FROM:
+        of_twin = (mean["measure"] == "benefit ranks") & (mean["model"] == TWIN)
+        rank = mean.loc[of_twin, "mean"].item()
+        yield verdict(rank >= LEAST_RANK, f"rank of the benefit {rank:.2f}: at least {LEAST_RANK}")
+    low, high = COVERED
+    for measure in ("coverage", "difference coverage"):
+        by_group = together[together["measure"] == measure].set_index("group")["mean"]
+        whole = by_group[ALL]
+        yield verdict(low <= whole <= high, f"{measure} {whole:.3f}: from {low} to {high}")
+        least = by_group.drop(ALL).idxmin()
+        said = f"{measure} of the least covered, {least}, {by_group[least]:.3f}: at least {LEAST_COVERED}"
+        yield verdict(by_group[least] >= LEAST_COVERED, said)
 
 
 def _paragraphs(part: pd.DataFrame) -> Iterator[str]:

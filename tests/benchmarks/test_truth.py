@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.truth import MONTHS, Answers, World, measures, numbers, over_seeds, pairs, run
+from benchmarks.truth import MONTHS, Answers, World, measures, numbers, over_seeds, pairs, report, run
 from data.errors import WrongUsage
 from data.synthetic import PLANS, SURVIVAL_OUTCOMES, generate
 from tests.fixtures.cohorts import QUICK
@@ -183,3 +183,36 @@ def test_words_of_the_call_are_checked() -> None:
         numbers("a few")
     with pytest.raises(WrongUsage, match="unknown world"):
         run("flat", 10, 0)
+
+
+def scored(world_: str, patients: int, values: dict[tuple[str, str], list[float]]) -> pd.DataFrame:
+    """Measures of the twin, all outcomes together, one value a seed; keys are a measure and a group."""
+    where = {"world": world_, "patients": patients, "given": "recorded", "model": "twin", "outcome": "all"}
+    rows = [
+        {**where, "measure": measure, "group": group, "seed": seed, "value": value}
+        for (measure, group), by_seed in values.items()
+        for seed, value in enumerate(by_seed)
+    ]
+    yardstick = [{**row, "model": "yardstick"} for row in rows if row["measure"] in ("error", "bias", "benefit ranks")]
+    return pd.DataFrame(rows + yardstick)
+
+
+def test_the_report_says_which_targets_the_means_over_seeds_meet() -> None:
+    found = {
+        ("error", "all"): [0.03, 0.03],
+        ("bias", "all"): [0.0, 0.0],
+        ("ratio", "all"): [0.80, 0.98],  # the mean meets .90, one seed does not
+        ("benefit ranks", "all"): [0.5, 0.8],
+        ("mean benefit", "all"): [0.05, 0.05],
+        ("coverage", "all"): [0.93, 0.95],
+        ("coverage", "sex male"): [0.86, 0.86],
+        ("coverage", "sex female"): [0.83, 0.85],
+        ("difference coverage", "all"): [0.90, 0.90],
+        ("difference coverage", "sex male"): [0.90, 0.90],
+    }
+    said = [line.split() for line in report(scored("own", 1500, found)).splitlines() if line.startswith("  m")]
+    assert [words[0] for words in said] == ["met", "missed", "missed", "missed", "met", "met"]
+    assert "female," in said[3]
+    small = report(scored("own", 536, found))
+    assert "rank of the benefit" not in small
+    assert "ratio of errors 0.89: at most 0.90" in small
