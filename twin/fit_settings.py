@@ -32,6 +32,8 @@ class FitSettings:
     """Of the cross-validation that compares the candidates"""
     refits: int = 40
     """On resamples of the patients, of a candidate other than Cox that serves: it has no posterior to draw from"""
+    states: bool = True
+    """Whether what is seen between decisions is modelled; without, risks are those from time zero whatever is seen"""
     evidence_weight: float = 0.5
     """Of published effects against the cohort's own: 0 the cohort alone, 0.5 each by its variance, 1 trials alone"""
 

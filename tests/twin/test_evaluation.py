@@ -17,6 +17,7 @@ from twin.evaluation.plans_given import complete_plans, plan_texts
 from twin.evaluation.scores import Metric, Sample, draws, scores
 from twin.evaluation.targets import target
 from twin.evaluation.text import METRICS, MODELS, as_text
+from twin.fitting import fit_twin
 from twin.metrics.calibration import d_calibration
 from twin.metrics.discrimination import harrell_c
 from twin.metrics.intervals import resample_counts
@@ -159,6 +160,21 @@ def test_risks_are_those_the_twin_predicts_for_each_patient_under_the_own_plan()
     np.testing.assert_allclose(risks, own, atol=1e-12)
     np.testing.assert_array_equal(draws[0, :, 0], risks[:, 1])
     assert draws.shape == (1 + twin.origin.draws, 40, 1)
+
+
+def test_the_twin_that_is_scored_is_the_one_that_its_training_part_would_be_given():
+    """To the last bit, although states are not modelled where nothing is asked later."""
+    cohort = small_cohort()
+    death = target(cohort, cohort.spec.outcome("death"), HORIZONS)
+    part = split(cohort, np.arange(cohort.size) % 4)[0]
+    (found,) = held_out([part], [death], QUICK, lambda done: None)
+    twin = fit_twin(part.training, QUICK)
+    assert twin.states.transitions.steps
+    plans = plan_texts(part.plans(part.held_out))
+    (said,) = questions(twin, part.held_out, plans, [death], part.rows)
+    risks, draws = said.of(death, np.arange(part.held_out.size))
+    np.testing.assert_array_equal(found.risks["twin"][part.rows], risks)
+    np.testing.assert_array_equal(found.draws[:, part.rows], draws)
 
 
 def test_a_twin_in_which_cox_serves_is_evaluated_without_comparing_candidates():
