@@ -202,8 +202,12 @@ def test_document_has_what_the_contract_names():
     for of_decision in document["decisions"].values():
         assert {"auc", "ece", "brier", "patients", "given"} <= set(of_decision)
     assert set(document["decisions"]) == {decision.column for decision in small_cohort().spec.decisions}
+    for group in death["subgroups"]:
+        assert set(group["models"]) == (set() if group["suppressed"] else set(death["models"]))
     coverage = death["coverage"]
     assert coverage["level"] == 0.9
+    for share in (coverage["groups_of_risk"], coverage["audited_groups"]):
+        assert 0.0 <= share["lower"] <= share["value"] <= share["upper"] <= 1.0
     assert 0.0 <= coverage["groups_of_risk"]["value"] <= 1.0
     assert all(
         group["within"] == (group["lower"] <= group["observed"] <= group["upper"]) for group in coverage["by_group"]
@@ -320,17 +324,23 @@ def test_text_has_each_part_of_the_evaluation():
     assert max(len(line) for line in text.splitlines()) < 200
 
 
-def test_text_lists_only_large_groups_whose_risk_is_off():
+def test_text_sets_the_models_side_by_side_in_large_groups_and_marks_those_whose_risk_is_off():
     evaluation = structural_evaluation()
     lines = as_text(evaluation).splitlines()
     start = next(k for k, line in enumerate(lines) if line.startswith("Groups whose risk"))
-    block = lines[start : lines.index("", start)]
-    for one in evaluation.outcomes:
-        for group in one.subgroups:
-            found = group.observed_less_predicted
-            off = group.patients >= 50 and found.lower * found.upper > 0
-            listed = any(f"{one.label} " in line and f"{group.column}: {group.group} " in line for line in block)
-            assert listed == off, (one.label, group)
+    end = next(k for k, line in enumerate(lines) if k > start and line.startswith("  fewer than"))
+    rows = lines[start + 3 : end]
+    large = [(one, group) for one in evaluation.outcomes for group in one.subgroups if group.patients >= 50]
+    assert len(rows) == len(large) > 0
+    assert "twin / ridge regression / average" in lines[start + 1]
+    for row, (_, group) in zip(rows, large, strict=True):
+        off = group.observed_less_predicted.lower * group.observed_less_predicted.upper > 0
+        assert f"{group.column}: {group.group}  " in row
+        assert ("*" in row) == off, row
+        average, ridge = list(group.models)[1:]
+        twin, *others = (group.models[name]["observed_over_predicted"] for name in ("twin", ridge, average))
+        said = " / ".join(f"{one.value:.3f}" for one in others)
+        assert row.endswith(f"{twin.value:.3f} ({twin.lower:.3f} to {twin.upper:.3f}) / {said}")
 
 
 def test_columns_of_the_text_are_aligned():

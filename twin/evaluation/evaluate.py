@@ -349,5 +349,5 @@ def outcome_evaluation(
         differences={name: differences(of_model[TWIN], metrics) for name, metrics in of_model.items() if name != TWIN},
         calibration=calibration_groups(one, found.risks[TWIN], sample),
         coverage=coverage(cohort, one, found, sample, settings.fit.interval, truth),
-        subgroups=subgroups(cohort, one, found.risks[TWIN], sample),
+        subgroups=subgroups(cohort, one, found.risks, sample),
     )
