@@ -85,8 +85,39 @@ def performance(own: Document) -> Iterator[str]:
             yield "From what is known then, in those known to have reached it and free of the event."
             yield ""
             yield from _brief(one["outcomes"])
+    yield from _symptoms(own.get("symptoms"))
     yield ""
     yield "Not evaluated: " + "; ".join(f"{one['what']} ({one['reason']})" for one in own["not_evaluated"]) + "."
+
+
+def _symptoms(found: Found | None) -> Iterator[str]:
+    """The error of expected ratings; nothing where none are scored, as in evaluations kept before they were."""
+    if found is None:
+        return
+    yield ""
+    yield "### Symptoms over time"
+    yield ""
+    yield (
+        f"Root mean square error of expected ratings, from {found['lowest']:g} to {found['highest']:g}, beside that of "
+        f"the mean of the other patients, and how many ratings lie within {100 * found['level']:g} % ranges; last the "
+        "items of largest error, each at its worst week."
+    )
+    yield ""
+    yield from table(
+        ("Item", "Week", "Ratings", "Error", "Of the mean", "Difference", "Within range"),
+        [
+            (
+                one["label"],
+                "all" if one["week"] is None else f"{one['week']:g}",
+                str(one["ratings"]),
+                metric(one["rmse"], digits=2),
+                "" if one["mean_rmse"] is None else f"{one['mean_rmse']:.2f}",
+                metric(one["difference"], digits=2, signed=True),
+                metric(one["range_coverage"], digits=2),
+            )
+            for one in (found["overall"], *found["by_week"], *found["worst"])
+        ],
+    )
 
 
 def _performance_table(found: Document) -> Iterator[str]:

@@ -17,6 +17,7 @@ from twin.evaluation.held_out import AVERAGES, RIDGES, TWIN
 from twin.evaluation.scores import Scores
 from twin.evaluation.splits import RANDOM_FOLDS
 from twin.evaluation.subgroups import Subgroup
+from twin.evaluation.symptoms import SymptomEvaluation, SymptomScore
 from twin.metrics.intervals import MetricValue
 
 MODELS: Final = {
@@ -73,6 +74,7 @@ def as_text(evaluation: Evaluation) -> str:
             _brief(f"Asked at month {one.month:g}: {one.label.lower()}", "", one.outcomes)
             for one in evaluation.landmarks
         ),
+        _symptoms(evaluation.symptoms),
         *(_brief(f"Set apart by {one.column}", one.description, one.outcomes) for one in evaluation.splits),
         _omissions(evaluation),
     ]
@@ -255,6 +257,33 @@ def _decisions(evaluation: Evaluation) -> Iterator[str]:
         for one in evaluation.decisions
     ]
     yield from aligned(rows)
+
+
+def _symptoms(found: SymptomEvaluation | None) -> Iterator[str]:
+    if found is None:
+        return
+    better = sum(one.difference.upper is not None and one.difference.upper < 0.0 for one in found.by_item)
+    worse = sum(one.difference.lower is not None and one.difference.lower > 0.0 for one in found.by_item)
+    yield f"Symptoms over time: held-out ratings on a scale from {found.lowest:g} to {found.highest:g}"
+    yield "  Root mean square error (RMSE) beside that of the mean of the other patients. Beyond chance, of"
+    yield f"  {len(found.by_item)} items by week the model is nearer in {better}, the mean in {worse}."
+    level = f"within {100 * found.level:g} % ranges"
+    rows: list[Sequence[str]] = [("", "", "ratings", "RMSE", "of the mean", "difference", level)]
+    rows += [_symptom_row(one) for one in (found.overall, *found.by_week)]
+    rows += [_symptom_row(one, "largest error: " if k == 0 else "") for k, one in enumerate(found.worst)]
+    yield from aligned(rows)
+
+
+def _symptom_row(one: SymptomScore, before: str = "") -> Sequence[str]:
+    return (
+        f"{before}{one.label}",
+        "all weeks" if one.week is None else f"week {one.week:g}",
+        str(one.ratings),
+        _of(one.rmse, digits=2),
+        "" if one.mean_rmse is None else f"{one.mean_rmse:.2f}",
+        _signed(one.difference),
+        _of(one.range_coverage, digits=2),
+    )
 
 
 def _brief(title: str, description: str, outcomes: Sequence[BriefEvaluation]) -> Iterator[str]:
