@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from data.cohort import Cohort
+from data.symptoms import SymptomTable
 from twin.arrays import Floats
 from twin.drift import DriftReport, drift, drift_text
 from twin.evaluation.evaluate import Evaluation, EvaluationSettings, as_fitted, evaluate
@@ -40,15 +41,19 @@ class Assessment:
 
 
 def assess_own(
-    twin: FittedTwin, cohort: Cohort, progress: Progress | None = None, truth: Mapping[str, Floats] | None = None
+    twin: FittedTwin,
+    cohort: Cohort,
+    progress: Progress | None = None,
+    truth: Mapping[str, Floats] | None = None,
+    ratings: SymptomTable | None = None,
 ) -> Assessment:
-    """Cross-validate a twin on the cohort that taught it; `truth` as in `twin.evaluation.evaluate`.
+    """Cross-validate a twin on the cohort that taught it; `truth` and `ratings` as in `twin.evaluation.evaluate`.
 
     Raises:
         Refused: no outcome can be evaluated, or there are fewer events than folds.
     """
     settings = EvaluationSettings(fit=as_fitted(twin))
-    return Assessment(twin.version, evaluate(cohort, settings, progress, truth), None)
+    return Assessment(twin.version, evaluate(cohort, settings, progress, truth, ratings), None)
 
 
 def assess_elsewhere(

@@ -306,6 +306,7 @@ def _checklist() -> Iterator[str]:
 def demonstration_card() -> str:
     """The card of the twin that a fresh installation shows; takes a minute or two."""
     from data.synthetic import generate
+    from data.synthetic.symptoms import symptoms
     from twin.assessment import assess_own
     from twin.evaluation.evaluate import EvaluationSettings
     from twin.evaluation.truth import true_risks
@@ -315,7 +316,8 @@ def demonstration_card() -> str:
     cohort = replace(synthetic.cohort, name="demonstration", version=1)
     twin = fit_twin(cohort, FitSettings(select=False)).named("demonstration")
     truth = true_risks(synthetic, EvaluationSettings.horizons)
-    return model_card(twin, [assess_own(twin, cohort, truth=truth).as_dict()])
+    found = assess_own(twin, cohort, truth=truth, ratings=symptoms(synthetic))
+    return model_card(twin, [found.as_dict()])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

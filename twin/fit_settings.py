@@ -30,6 +30,8 @@ class FitSettings:
     """Whether other candidates may serve in place of ridge Cox regression where they predict better"""
     folds: int = 5
     """Of the cross-validation that compares the candidates"""
+    states: bool = True
+    """Whether what is seen between decisions is modelled; without, risks are those from time zero whatever is seen"""
     evidence_weight: float = 0.5
     """Of published effects against the cohort's own: 0 the cohort alone, 0.5 each by its variance, 1 trials alone"""
 

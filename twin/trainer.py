@@ -38,6 +38,7 @@ from twin.selection import Selection, select
 from twin.simulation.fitting import fit_state_models
 from twin.simulation.individual import cohort_probabilities
 from twin.simulation.situation import StateModels
+from twin.simulation.transition import Transitions
 
 FEWEST_TO_COMPARE: Final = 50
 """Events; with fewer no difference between candidates would exceed its standard error."""
@@ -119,7 +120,9 @@ class Trainer:
         )
 
     def states(self, marginal: Marginal) -> StateModels:
-        """What is seen between decisions, and what it says."""
+        """What is seen between decisions, and what it says; nothing where the settings leave it out."""
+        if not self.settings.states:
+            return StateModels(Transitions(()), {})
         cohort, seed = self.sample.cohort, self.settings.seed
         evidence = load_evidence(cohort.spec)
         manners = [decision.manner for decision in cohort.spec.decisions if decision.manner]

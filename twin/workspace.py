@@ -20,6 +20,7 @@ from data.schema import Specification
 from data.settings import Settings
 from data.store import ModelSummary, Store
 from data.symptom_files import check_ratings, ratings_csv
+from data.symptoms import SymptomTable
 from twin import registry
 from twin.arrays import Floats
 from twin.evaluations import SavedEvaluation, save_evaluation, saved_evaluations
@@ -273,7 +274,7 @@ class Workspace:
         twin = self.twin(version)
         if twin.origin.cohort == name:
             cohort = self.store.load(name, twin.origin.version)
-            found = assess_own(twin, cohort, progress, self._true_risks(cohort))
+            found = assess_own(twin, cohort, progress, self._true_risks(cohort), self._ratings(twin))
         else:
             found = assess_elsewhere(twin, self.store.load(name), progress, self._taught(twin))
         seal = registry.seal(self.settings.models_folder, version)
@@ -303,6 +304,12 @@ class Workspace:
         except NotFound:
             return None
         return cohort if content_digest(cohort.frame, cohort.spec) == twin.origin.digest else None
+
+    def _ratings(self, twin: FittedTwin) -> SymptomTable | None:
+        """The ratings that taught a twin's model of symptoms, where it has one and the store still has them."""
+        table = self.store.symptoms(twin.origin.cohort, twin.origin.version)
+        same = table is not None and twin.symptoms is not None and table.digest == twin.symptoms.ratings
+        return table if same else None
 
     def _true_risks(self, cohort: Cohort) -> dict[str, Floats] | None:
         """The true risks of the demonstration's patients, who can be made again; of nobody else are they known."""

@@ -84,6 +84,44 @@ def test_own_cohort_other_cohort_and_card(fitted: str, home: Path, capsys: pytes
     assert acts.count("model.evaluate") == 3
 
 
+def ratings_file(folder: Path, worse: int) -> str:
+    """Ratings of cohort `here` that rise with age, some of them `worse` by so many points."""
+    ages = [line.split(",")[:2] for line in Path(cohort_file(folder, "here", 1, 0.012)).read_text().splitlines()[1:]]
+    rng = np.random.default_rng(0)
+    rows = [
+        f"{patient},{week},{item},{int(np.clip(rng.normal(0.2 * (float(age) - 50.0), 1.0), 0, 8).round()) + worse}"
+        for patient, age in ages
+        for week in (0, 7)
+        for item in ("pain", "fatigue")
+    ]
+    path = folder / "ratings.csv"
+    path.write_text("patient_id,week,item,rating\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    return str(path)
+
+
+def test_ratings_that_taught_the_model_are_evaluated_and_others_are_not(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["import", cohort_file(home, "here", 1, 0.012), "--cohort", "here"]) == 0
+    assert main(["import-symptoms", ratings_file(home, 0), "--cohort", "here"]) == 0
+    assert main(["fit", "--cohort", "here", "--no-compare"]) == 0
+    version = capsys.readouterr().out.splitlines()[-1].strip()
+    assert main(["evaluate", "--cohort", "here", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["symptoms"]["overall"]["ratings"] == 4 * 160
+    assert found["symptoms"]["overall"]["difference"]["upper"] < 0.0
+    (kept,) = open_workspace().evaluations(version)
+    assert kept.document["symptoms"] == found["symptoms"]
+
+    assert main(["import-symptoms", ratings_file(home, 1), "--cohort", "here", "--replace"]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", "--cohort", "here", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["symptoms"] is None
+    reasons = {one["what"]: one["reason"] for one in found["not_evaluated"]}
+    assert reasons["symptoms over time"] == "no ratings that its model learnt from are at hand"
+
+
 def test_a_card_of_what_was_never_evaluated_says_so(
     fitted: str, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -104,9 +104,49 @@ def test_figures_of_performance_are_those_of_the_evaluation():
     assert row[2] == f"{rank['value']:.3f} ({rank['lower']:.3f} to {rank['upper']:.3f})"
     last = list(death["models"]["twin"]["observed_over_predicted"].values())[-1]
     assert row[5].startswith(f"{last['value']:.3f}")
-    women = next(group for group in death["subgroups"] if group["group"] == "female")
-    (group,) = rows_of(card(), "sex: female")
-    assert group[1] == str(women["patients"])
+
+
+def group_rows(label: str, group: str) -> list[list[str]]:
+    text = card()[card().index(f"### {label}, group by group") :]
+    return rows_of(text[: text.index("\n\n", text.index("|"))], group)
+
+
+def test_every_group_stands_with_the_twin_beside_its_references():
+    for outcome in cross_validated()["outcomes"].values():
+        binary = outcome["kind"] == "binary"
+        twin, average, ridge = outcome["models"]
+        rank, brier = ("auc", "brier") if binary else ("harrell_c", "integrated_brier")
+        metrics = [
+            *((model, rank) for model in (twin, ridge)),
+            *((model, metric) for metric in (brier, "observed_over_predicted") for model in (twin, ridge, average)),
+        ]
+        for group in outcome["subgroups"]:
+            (row,) = group_rows(outcome["label"], f"{group['column']}: {group['group']}")
+            assert row[1] == str(group["patients"])
+            if group["suppressed"]:
+                continue
+            for cell, (model, metric) in zip(row[3:], metrics, strict=True):
+                value = group["models"][model].get(metric)
+                assert cell.startswith("" if value is None or value["value"] is None else f"{value['value']:.2f}")
+                assert (cell == "") == (value is None or value["value"] is None)
+
+
+def test_an_evaluation_from_before_groups_were_compared_still_has_a_card():
+    older = json.loads(json.dumps(cross_validated()))
+    for outcome in older["outcomes"].values():
+        for group in outcome["subgroups"]:
+            del group["models"]
+    assert "sex: female" in model_card(structural_twin(), [older])
+
+
+def test_coverage_of_true_risks_stands_group_by_group():
+    known = json.loads(json.dumps(cross_validated()))
+    share = {"value": 0.87, "lower": 0.81, "upper": 0.93}
+    known["outcomes"]["death"]["coverage"]["true_risks"] = {"overall": share, "by_group": {"sex: male": share}}
+    text = model_card(structural_twin(), [known])
+    text = text[text.index("The same share of true risks") :]
+    assert rows_of(text[: text.index("\n###")], "sex: male")[0][1] == "0.87 (0.81 to 0.93)"
+    assert "The same share of true risks" not in card()
 
 
 def test_of_small_groups_it_says_no_more_than_that_they_are_small():
@@ -117,11 +157,10 @@ def test_of_small_groups_it_says_no_more_than_that_they_are_small():
         if group["suppressed"]
     ]
     assert few
-    header = next(line for line in card().splitlines() if line.startswith("| Group | Patients |"))
-    columns = [cell.strip() for cell in header.split("|")[1:-1]]
     for name, label in few:
-        (row,) = rows_of(card(), name)
-        assert row[columns.index(label)] == "too few"
+        (row,) = group_rows(label, name)
+        assert row[2] == "too few"
+        assert not any(row[3:])
 
 
 def test_another_cohort_stands_apart_with_what_has_moved_there():

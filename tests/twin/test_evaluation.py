@@ -17,6 +17,7 @@ from twin.evaluation.plans_given import complete_plans, plan_texts
 from twin.evaluation.scores import Metric, Sample, draws, scores
 from twin.evaluation.targets import target
 from twin.evaluation.text import METRICS, MODELS, as_text
+from twin.fitting import fit_twin
 from twin.metrics.calibration import d_calibration
 from twin.metrics.discrimination import harrell_c
 from twin.metrics.intervals import resample_counts
@@ -161,6 +162,21 @@ def test_risks_are_those_the_twin_predicts_for_each_patient_under_the_own_plan()
     assert draws.shape == (1 + twin.origin.draws, 40, 1)
 
 
+def test_the_twin_that_is_scored_is_the_one_that_its_training_part_would_be_given():
+    """To the last bit, although states are not modelled where nothing is asked later."""
+    cohort = small_cohort()
+    death = target(cohort, cohort.spec.outcome("death"), HORIZONS)
+    part = split(cohort, np.arange(cohort.size) % 4)[0]
+    (found,) = held_out([part], [death], QUICK, lambda done: None)
+    twin = fit_twin(part.training, QUICK)
+    assert twin.states.transitions.steps
+    plans = plan_texts(part.plans(part.held_out))
+    (said,) = questions(twin, part.held_out, plans, [death], part.rows)
+    risks, draws = said.of(death, np.arange(part.held_out.size))
+    np.testing.assert_array_equal(found.risks["twin"][part.rows], risks)
+    np.testing.assert_array_equal(found.draws[:, part.rows], draws)
+
+
 def test_a_twin_in_which_cox_serves_is_evaluated_without_comparing_candidates():
     settings = as_fitted(structural_twin())
     assert not settings.select
@@ -186,8 +202,12 @@ def test_document_has_what_the_contract_names():
     for of_decision in document["decisions"].values():
         assert {"auc", "ece", "brier", "patients", "given"} <= set(of_decision)
     assert set(document["decisions"]) == {decision.column for decision in small_cohort().spec.decisions}
+    for group in death["subgroups"]:
+        assert set(group["models"]) == (set() if group["suppressed"] else set(death["models"]))
     coverage = death["coverage"]
     assert coverage["level"] == 0.9
+    for share in (coverage["groups_of_risk"], coverage["audited_groups"]):
+        assert 0.0 <= share["lower"] <= share["value"] <= share["upper"] <= 1.0
     assert 0.0 <= coverage["groups_of_risk"]["value"] <= 1.0
     assert all(
         group["within"] == (group["lower"] <= group["observed"] <= group["upper"]) for group in coverage["by_group"]
@@ -304,17 +324,23 @@ def test_text_has_each_part_of_the_evaluation():
     assert max(len(line) for line in text.splitlines()) < 200
 
 
-def test_text_lists_only_large_groups_whose_risk_is_off():
+def test_text_sets_the_models_side_by_side_in_large_groups_and_marks_those_whose_risk_is_off():
     evaluation = structural_evaluation()
     lines = as_text(evaluation).splitlines()
     start = next(k for k, line in enumerate(lines) if line.startswith("Groups whose risk"))
-    block = lines[start : lines.index("", start)]
-    for one in evaluation.outcomes:
-        for group in one.subgroups:
-            found = group.observed_less_predicted
-            off = group.patients >= 50 and found.lower * found.upper > 0
-            listed = any(f"{one.label} " in line and f"{group.column}: {group.group} " in line for line in block)
-            assert listed == off, (one.label, group)
+    end = next(k for k, line in enumerate(lines) if k > start and line.startswith("  fewer than"))
+    rows = lines[start + 3 : end]
+    large = [(one, group) for one in evaluation.outcomes for group in one.subgroups if group.patients >= 50]
+    assert len(rows) == len(large) > 0
+    assert "twin / ridge regression / average" in lines[start + 1]
+    for row, (_, group) in zip(rows, large, strict=True):
+        off = group.observed_less_predicted.lower * group.observed_less_predicted.upper > 0
+        assert f"{group.column}: {group.group}  " in row
+        assert ("*" in row) == off, row
+        average, ridge = list(group.models)[1:]
+        twin, *others = (group.models[name]["observed_over_predicted"] for name in ("twin", ridge, average))
+        said = " / ".join(f"{one.value:.3f}" for one in others)
+        assert row.endswith(f"{twin.value:.3f} ({twin.lower:.3f} to {twin.upper:.3f}) / {said}")
 
 
 def test_columns_of_the_text_are_aligned():

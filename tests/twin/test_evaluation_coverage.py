@@ -97,12 +97,13 @@ def target_of(observed: Observed) -> Target:
 
 def test_effective_patients_are_those_of_greenwoods_variance():
     observed = survival(300, 1, 0.015)
-    risk, patients = observed_risk(target_of(observed), np.arange(300), 60.0, resample_counts(300, 3000, 0))
+    risks, patients = observed_risk(target_of(observed), np.arange(300), 60.0, resample_counts(300, 3000, 0))
     fitted = KaplanMeierFitter().fit(observed.time, observed.event)
     free = float(fitted.predict(60.0))
     steps = fitted.event_table[lambda table: table.index <= 60.0]
     greenwood = (steps["observed"] / (steps["at_risk"] * (steps["at_risk"] - steps["observed"]))).sum()
-    assert risk == pytest.approx(1.0 - free)
+    assert risks[0] == pytest.approx(1.0 - free)
+    assert risks.shape == (3001,)
     assert patients == pytest.approx(free * (1.0 - free) / (free**2 * greenwood), rel=0.08)
     assert patients < 300
 
@@ -110,14 +111,14 @@ def test_effective_patients_are_those_of_greenwoods_variance():
 def test_without_censoring_every_patient_counts():
     rng = np.random.default_rng(0)
     observed = Observed(rng.exponential(60.0, 200), np.ones(200, dtype=np.int64))
-    risk, patients = observed_risk(target_of(observed), np.arange(200), 24.0, resample_counts(200, 50, 0))
-    assert (risk, patients) == (pytest.approx((observed.time <= 24.0).mean()), 200.0)
+    risks, patients = observed_risk(target_of(observed), np.arange(200), 24.0, resample_counts(200, 50, 0))
+    assert (risks[0], patients) == (pytest.approx((observed.time <= 24.0).mean()), 200.0)
 
 
 def test_a_group_without_events_still_counts_those_who_were_followed():
     observed = Observed(np.array([100.0] * 30 + [5.0] * 20), np.zeros(50, dtype=np.int64))
-    risk, patients = observed_risk(target_of(observed), np.arange(50), 24.0, resample_counts(50, 50, 0))
-    assert risk == 0.0
+    risks, patients = observed_risk(target_of(observed), np.arange(50), 24.0, resample_counts(50, 50, 0))
+    assert (risks == 0.0).all()
     assert patients == pytest.approx(30.0)
 
 
@@ -140,6 +141,44 @@ def test_a_sound_model_is_covered_and_a_wrong_one_is_not():
     # Three standard errors of 24 means of ten groups that share one error.
     assert np.mean(sound) == pytest.approx(0.90, abs=0.06)
     assert np.mean(too_low) < 0.5
+
+
+def with_groups(patients: int, rng: np.random.Generator) -> Cohort:
+    """Patients in groups by sex, age and site, which overlap and say nothing about their risk."""
+    cohort = nobody_special(patients)
+    sex = pd.Categorical(np.where(rng.random(patients) < 0.3, "female", "male"))
+    site = pd.Series(rng.choice(list("abcd"), patients), dtype=object)
+    return replace(cohort, frame=cohort.frame.assign(sex=sex, age_years=rng.normal(65.0, 8.0, patients), site_id=site))
+
+
+def test_intervals_of_the_shares_hold_the_level_of_a_sound_model_although_groups_overlap():
+    """The doubt is common to all, as far as can be from independent comparisons; risks half as high are told apart."""
+    rng = np.random.default_rng(3)
+    sound, too_low = [], []
+    for seed in range(60):
+        risk = rng.beta(1.5, 4.0, 600)
+        logit = np.log(risk / (1.0 - risk))
+        draws = 1.0 / (1.0 + np.exp(-(logit + 0.25 * rng.normal(size=(51, 1)))))
+        true = 1.0 / (1.0 + np.exp(-(logit + 0.25 * rng.normal())))
+        cohort = with_groups(600, rng)
+        for stated, told in ((draws, sound), (0.4 * draws, too_low)):
+            target, found, sample = judged(true, stated, seed)
+            result = coverage(cohort, target, found, replace(sample, counts=resample_counts(600, 100, seed)), 0.9)
+            told.append([result.groups_of_risk, result.audited_groups])
+    for k in (0, 1):
+        holding = [one[k].lower <= 0.9 <= one[k].upper for one in sound]
+        # Two and a half standard errors of 60 at 95 in 100.
+        assert np.mean(holding) >= 0.88
+        # An interval of independent comparisons would be narrower: nine groups of one error are fewer than nine.
+        assert np.mean([one[k].upper - one[k].lower for one in sound]) > 0.35
+        assert np.mean([one[k].upper < 0.9 for one in too_low]) > 0.9
+        for one in (*sound, *too_low):
+            assert one[k].lower <= one[k].value <= one[k].upper
+
+
+def test_where_no_group_is_large_enough_there_is_no_share():
+    target, found, sample = judged(np.full(60, 0.3), np.full((30, 60), 0.3), 0)
+    assert coverage(nobody_special(60), target, found, sample, 0.9).audited_groups.value is None
 
 
 def test_groups_are_tenths_of_risk_and_those_that_are_large_enough():
@@ -173,7 +212,27 @@ def test_true_risks_within_stated_intervals_are_counted_patient_by_patient():
         found_true = coverage(nobody_special(n), target, found, sample, 0.9, truth).true_risks
         assert found_true.overall.value == pytest.approx(expected, abs=0.03)
         assert found_true.overall.lower < found_true.overall.value < found_true.overall.upper
+        assert found_true.by_group == {}
         assert found_true.mean_error["6"].value == pytest.approx(0.05 * np.sqrt(2.0 / np.pi), abs=0.004)
+
+
+def test_true_risks_are_counted_in_each_large_group():
+    """The true risks of women lie twice as far from the centre as their intervals say."""
+    rng = np.random.default_rng(8)
+    n, plans = 2000, all_plans(load_specification())
+    cohort = with_groups(n, rng)
+    women = (cohort.frame["sex"] == "female").to_numpy()
+    centre = rng.uniform(0.2, 0.8, n)
+    truth = np.zeros((n, len(plans), 1))
+    truth[:, plans.index("000"), 0] = centre + np.where(women, 0.1, 0.05) * rng.normal(size=n)
+    draws = centre + 0.05 * rng.normal(size=(401, n))
+    draws[0] = centre
+    target, found, sample = judged(centre, draws, 1)
+    by_group = coverage(cohort, target, found, sample, 0.9, truth).true_risks.by_group
+    assert by_group["sex: male"].value == pytest.approx(0.90, abs=0.03)
+    assert by_group["sex: female"].value == pytest.approx(0.589, abs=0.06)
+    assert by_group["sex: female"].upper < by_group["sex: male"].lower
+    assert {name.split(":")[0] for name in by_group} == {"sex", "age_years", "site_id"}
 
 
 def test_the_truth_of_a_synthetic_cohort_is_that_of_the_plan_each_patient_had():

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from fixtures.cohorts import exponential_cohort, structural_cohort
 from lifelines import CoxPHFitter
+from sklearn.metrics import roc_auc_score
 
 from data.cohort import Cohort, typed_frame
 from data.errors import Refused
@@ -17,7 +18,9 @@ from twin.evaluation.references import Average, RidgeCox, RidgeLogistic, referen
 from twin.evaluation.scores import Sample
 from twin.evaluation.subgroups import SMALLEST_GROUP, subgroups
 from twin.evaluation.targets import MIN_FOLLOWED, Target, target
+from twin.metrics.accuracy import integrated_brier
 from twin.metrics.censoring import aalen_johansen, kaplan_meier
+from twin.metrics.discrimination import harrell_c
 from twin.metrics.intervals import resample_counts
 from twin.metrics.observed import EVENT, Observed
 
@@ -224,9 +227,15 @@ def test_reference_inputs_are_what_is_known_at_first_and_the_plan():
 def audited(cohort: Cohort, **columns: object) -> dict[tuple[str, str], object]:
     changed = replace(cohort, frame=cohort.frame.assign(**columns))
     death = death_of(changed)
-    risks = np.tile(np.linspace(0.2, 0.6, changed.size)[:, None], (1, len(death.months)))
     sample = Sample(resample_counts(changed.size, 50, 0), np.arange(changed.size) % 5)
-    return {(group.column, group.group): group for group in subgroups(changed, death, risks, sample)}
+    found = subgroups(changed, death, risks_of(changed, death), sample)
+    return {(group.column, group.group): group for group in found}
+
+
+def risks_of(cohort: Cohort, death: Target) -> dict[str, np.ndarray]:
+    """Risks that rise with the row, the same of a ridge regression the other way round, and one for everybody."""
+    rising = np.linspace(0.2, 0.6, cohort.size)[:, None] * death.months / death.months[-1]
+    return {"twin": rising, "kaplan_meier": np.full_like(rising, 0.4), "ridge_cox": rising[::-1]}
 
 
 def test_small_groups_say_their_number_and_nothing_else():
@@ -236,7 +245,8 @@ def test_small_groups_say_their_number_and_nothing_else():
     small, large = groups["site_id", "north"], groups["site_id", "south"]
     assert small.suppressed
     assert small.patients == SMALLEST_GROUP - 1
-    assert (small.events, small.concordance, small.predicted, small.observed_less_predicted) == (None,) * 4
+    assert (small.events, small.predicted, small.observed, small.observed_less_predicted) == (None,) * 4
+    assert small.models == {}
     assert not large.suppressed
     assert large.observed_less_predicted.value == pytest.approx(large.observed - large.predicted)
 
@@ -261,7 +271,51 @@ def test_a_group_is_compared_with_its_own_kaplan_meier():
     last = death_of(cohort).horizons[-1]
     assert group.observed == pytest.approx(1.0 - kaplan_meier(seen).at(np.array([last]))[0, 0])
     assert group.events == seen.events >= MIN_EVENTS
-    assert group.concordance.value is not None
+
+
+def test_a_group_has_the_scores_of_every_model_in_its_own_patients_alone():
+    cohort = exponential_cohort(300, 3, death_rate=0.03)
+    women = (cohort.frame["sex"] == "female").to_numpy()
+    death = death_of(cohort)
+    group = audited(cohort)["sex", "female"]
+    assert list(group.models) == ["twin", "kaplan_meier", "ridge_cox"]
+    seen, folds = death.observed.take(women), (np.arange(300) % 5)[women]
+    for model, risks in risks_of(cohort, death).items():
+        found, own = group.models[model], risks[women]
+        assert set(found) == {"harrell_c", "integrated_brier", "observed_over_predicted"}
+        for metric in found.values():
+            assert metric.lower <= metric.value <= metric.upper
+        assert found["harrell_c"].value == pytest.approx(harrell_c(seen, own[:, -1], strata=folds)[0])
+        assert found["integrated_brier"].value == pytest.approx(integrated_brier(seen, own, death.months)[0])
+        assert found["observed_over_predicted"].value == pytest.approx(group.observed / own[:, -1].mean())
+    assert group.models["kaplan_meier"]["harrell_c"].value == 0.5
+    assert group.models["twin"]["harrell_c"].value == pytest.approx(1.0 - group.models["ridge_cox"]["harrell_c"].value)
+
+
+def test_groups_of_a_yes_or_no_outcome_are_scored_by_auc_and_brier():
+    cohort = structural_cohort()
+    tube = target(cohort, cohort.spec.outcome("feeding_tube_6m"), HORIZONS)
+    risk = np.random.default_rng(0).uniform(0.1, 0.9, (len(tube.rows), 1))
+    sample = Sample(resample_counts(len(tube.rows), 50, 0), np.zeros(len(tube.rows), dtype=int))
+    found = {(one.column, one.group): one for one in subgroups(cohort, tube, {"twin": risk}, sample)}
+    men = (cohort.frame["sex"].iloc[tube.rows] == "male").to_numpy()
+    positive, stated = tube.observed.event[men] == EVENT, risk[men, 0]
+    scores = found["sex", "male"].models["twin"]
+    assert set(scores) == {"auc", "brier", "observed_over_predicted"}
+    assert scores["auc"].value == pytest.approx(roc_auc_score(positive, stated))
+    assert scores["brier"].value == pytest.approx(np.mean((positive - stated) ** 2))
+    assert scores["observed_over_predicted"].value == pytest.approx(positive.mean() / stated.mean())
+
+
+def test_groups_with_few_events_have_no_ranks_and_are_still_held_against_what_was_seen():
+    cohort = exponential_cohort(200, 2, death_rate=0.03)
+    sites = pd.Series(["north"] * 30 + ["south"] * 170, dtype=object)
+    died = cohort.frame["death"].where(np.arange(200) >= MIN_EVENTS - 1, 1.0)
+    died = died.where((np.arange(200) < MIN_EVENTS - 1) | (np.arange(200) >= 30), 0.0)
+    few = audited(cohort, site_id=sites, death=died)["site_id", "north"]
+    assert few.events == MIN_EVENTS - 1
+    for scores in few.models.values():
+        assert set(scores) == {"integrated_brier", "observed_over_predicted"}
 
 
 def test_groups_that_are_not_recorded_are_left_out():

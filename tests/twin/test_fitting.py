@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,6 +21,9 @@ from twin.effects.distribution import EffectTerm
 from twin.fitting import FitSettings, fit_twin
 from twin.models.candidates.discrete import DiscreteTime
 from twin.models.outcome import FlexibleHazard
+from twin.record import PatientRecord
+from twin.state import Known
+from twin.timeline import question_moment
 
 IN_THE_OLD = EffectTerm("concurrent_chemo", "per 10 years of age above 60", column="age_years", centre=60.0, per=10.0)
 TERMS = (EffectTerm("concurrent_chemo", ""), IN_THE_OLD)
@@ -51,6 +56,28 @@ def test_progress_rises_to_the_end_and_names_the_outcome() -> None:
     assert told[0][0] == 0.0
     assert "Death" in [what for _, what in told]
     assert told[-1] == (1.0, "fitted")
+
+
+def test_answers_from_time_zero_are_the_same_whether_or_not_states_are_modelled() -> None:
+    """Propensities and effects learn from what was seen either way."""
+    cohort, full = structural_cohort(), structural_twin()
+    plain = fit_twin(cohort, replace(QUICK, states=False)).named(full.version)
+    first = at_baseline(cohort).head(12)
+    pd.testing.assert_frame_equal(
+        plain.predict(first, "all", [12.0, 60.0]), full.predict(first, "all", [12.0, 60.0]), check_exact=True
+    )
+    behaviour, same = plain.effects.behaviour, full.effects.behaviour
+    for decision in behaviour.decisions:
+        assert behaviour.out_of_fold(decision).tobytes() == same.out_of_fold(decision).tobytes()
+    # Only the full twin is moved by what is seen later.
+    known = Known.at(cohort.frame, cohort.spec, question_moment(cohort.spec, 2)).frame
+    row = known[known["rt_response_primary"].eq("PD").to_numpy()].head(1).reset_index(drop=True)
+    plan = [full.plans_for(PatientRecord.from_row(cohort.spec, row.iloc[0]))[0]]
+    seen, unseen = (twin.predict_draws(row, plan, [60.0])["death"] for twin in (full, plain))
+    assert seen[0, 0, 0, 0] != unseen[0, 0, 0, 0]
+    assert (
+        unseen.tobytes() == plain.predict_draws(row.assign(rt_response_primary="CR"), plan, [60.0])["death"].tobytes()
+    )
 
 
 def test_a_cohort_that_teaches_nothing_is_refused_with_the_reasons() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
-from twin.evaluation.held_out import AVERAGES, TWIN
+from data.schema import OutcomeKind
+from twin.evaluation.held_out import AVERAGES, RIDGES, TWIN
 from twin.evaluation.splits import RANDOM_FOLDS
 from twin.evaluation.text import MODELS
 
@@ -84,8 +85,39 @@ def performance(own: Document) -> Iterator[str]:
             yield "From what is known then, in those known to have reached it and free of the event."
             yield ""
             yield from _brief(one["outcomes"])
+    yield from _symptoms(own.get("symptoms"))
     yield ""
     yield "Not evaluated: " + "; ".join(f"{one['what']} ({one['reason']})" for one in own["not_evaluated"]) + "."
+
+
+def _symptoms(found: Found | None) -> Iterator[str]:
+    """The error of expected ratings; nothing where none are scored, as in evaluations kept before they were."""
+    if found is None:
+        return
+    yield ""
+    yield "### Symptoms over time"
+    yield ""
+    yield (
+        f"Root mean square error of expected ratings, from {found['lowest']:g} to {found['highest']:g}, beside that of "
+        f"the mean of the other patients, and how many ratings lie within {100 * found['level']:g} % ranges; last the "
+        "items of largest error, each at its worst week."
+    )
+    yield ""
+    yield from table(
+        ("Item", "Week", "Ratings", "Error", "Of the mean", "Difference", "Within range"),
+        [
+            (
+                one["label"],
+                "all" if one["week"] is None else f"{one['week']:g}",
+                str(one["ratings"]),
+                metric(one["rmse"], digits=2),
+                "" if one["mean_rmse"] is None else f"{one['mean_rmse']:.2f}",
+                metric(one["difference"], digits=2, signed=True),
+                metric(one["range_coverage"], digits=2),
+            )
+            for one in (found["overall"], *found["by_week"], *found["worst"])
+        ],
+    )
 
 
 def _performance_table(found: Document) -> Iterator[str]:
@@ -160,43 +192,73 @@ def _coverage(found: Document) -> Iterator[str]:
     ]
     count = len(header) if true else len(header) - 1
     yield from table(header[:count], [row[:count] for row in rows])
+    yield from _true_groups(found)
+
+
+def _true_groups(found: Document) -> Iterator[str]:
+    """Coverage of true risks group by group; nothing where nobody knows them."""
+    true = {one["label"]: one["coverage"]["true_risks"] or {} for one in found["outcomes"].values()}
+    covered = {label: of_outcome.get("by_group", {}) for label, of_outcome in true.items()}
+    groups = dict.fromkeys(group for of_group in covered.values() for group in of_group)
+    if groups:
+        yield ""
+        yield "The same share of true risks in each group of enough patients:"
+        yield ""
+        yield from table(
+            ("Group", *covered),
+            [(group, *(metric(of_group.get(group), digits=2) for of_group in covered.values())) for group in groups],
+        )
 
 
 def for_whom(own: Document) -> Iterator[str]:
-    """How good it is group by group."""
-    outcomes = list(own["outcomes"].values())
-    by_group: dict[tuple[str, str], dict[str, Found]] = {}
-    for one in outcomes:
-        for group in one["subgroups"]:
-            by_group.setdefault((group["column"], group["group"]), {})[one["label"]] = group
+    """How good it is group by group, beside the models it must beat."""
     yield "## For whom it is good"
     yield ""
     yield (
-        "C or AUC, and observed less predicted risk by the last month in per cent: above 0, the risk of the group is "
-        "stated too low."
+        "The twin and the models beside it in the same patients, up to the last month. Observed / predicted: above 1, "
+        "the risk of the group is stated too low."
     )
-    yield ""
-    rows = [
-        (
-            f"{column}: {name}",
-            str(max(group["patients"] for group in found.values())),
-            *(_group_cell(found.get(one["label"])) for one in outcomes),
-        )
-        for (column, name), found in by_group.items()
+    for one in own["outcomes"].values():
+        if one["subgroups"]:
+            yield ""
+            yield f"### {one['label']}, group by group"
+            yield ""
+            yield from _group_table(one)
+
+
+def _group_table(one: Found) -> Iterator[str]:
+    kind = OutcomeKind(one["kind"])
+    ridge, average = RIDGES[kind], AVERAGES[kind]
+    brier = "brier" if kind is OutcomeKind.BINARY else "integrated_brier"
+    large = "observed_over_predicted"
+    shown = [
+        ("C or AUC", TWIN, _rank(one)),
+        (MODELS[ridge], ridge, _rank(one)),
+        ("Brier", TWIN, brier),
+        (MODELS[ridge], ridge, brier),
+        (MODELS[average], average, brier),
+        ("Observed / predicted", TWIN, large),
+        (MODELS[ridge], ridge, large),
+        (MODELS[average], average, large),
     ]
-    yield from table(("Group", "Patients", *(one["label"] for one in outcomes)), rows)
+    yield from table(
+        ("Group", "Patients", "Events", *(title for title, *_ in shown)),
+        [
+            (
+                f"{group['column']}: {group['group']}",
+                str(group["patients"]),
+                "too few" if group["suppressed"] else str(group["events"]),
+                *(metric(_models(group).get(model, {}).get(name), digits=2) for _, model, name in shown),
+            )
+            for group in one["subgroups"]
+        ],
+    )
 
 
-def _group_cell(group: Found | None) -> str:
-    if group is None:
-        return ""
-    if group["suppressed"]:
-        return "too few"
-    rank, gap = group["concordance"], group["observed_less_predicted"]
-    said = f"{rank['value']:.2f}; " if rank and rank["value"] is not None else ""
-    low, high = gap["lower"], gap["upper"]
-    interval = "" if low is None else f" ({100 * low:+.0f} to {100 * high:+.0f})"
-    return f"{said}{100 * gap['value']:+.0f}{interval}"
+def _models(group: Found) -> Mapping[str, Found]:
+    """Scores in a group by model; none in evaluations that were kept before groups had any."""
+    found: Mapping[str, Found] = group.get("models", {})
+    return found
 
 
 def apart(own: Document) -> Iterator[str]:

@@ -9,20 +9,24 @@ should be, it does not show. Groups of one cross-validation hang together, becau
 the others; large groups are held a little more often than the level says. Draws of different folds are averaged row by
 row, which leaves out some of the doubt that they share.
 
+Comparisons are not independent: a group is looked at at several months, audited groups overlap, and draws are shared.
+How much that leaves is simulated: observed risks of a sound model are its draws with the noise of resampled patients.
+As many independent comparisons as vary like the share of held ones there stand behind the interval of the share.
+
 Where the patients are synthetic and their true risks are given, the intervals of the patients themselves are checked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.special import betainc
+from scipy.special import betainc, betaincinv
 
 from data.cohort import Cohort
-from twin.arrays import Floats, Integers
+from twin.arrays import Flags, Floats, Integers
 from twin.evaluation.held_out import HeldOut
 from twin.evaluation.scores import Sample
 from twin.evaluation.subgroups import audited_groups
@@ -30,7 +34,7 @@ from twin.evaluation.targets import Target
 from twin.interval import percentile_interval, risk_band
 from twin.metrics.calibration import quantile_groups
 from twin.metrics.censoring import aalen_johansen, ipcw
-from twin.metrics.intervals import MetricValue, estimate
+from twin.metrics.intervals import COVERAGE, MetricValue, estimate
 from twin.timeline import all_plans
 
 RISK_GROUPS: Final = 10
@@ -67,6 +71,8 @@ class TrueCoverage:
     """Month -> share of patients whose true risk lies within their interval"""
     overall: MetricValue
     """Mean of these over the months"""
+    by_group: Mapping[str, MetricValue]
+    """Audited group of `PATIENTS_A_GROUP` or more -> mean over the months among its patients"""
     mean_error: Mapping[str, MetricValue]
     """Month -> mean absolute distance of the predicted from the true risk"""
 
@@ -77,10 +83,9 @@ class Coverage:
 
     level: float
     groups_of_risk: MetricValue
-    """Share of groups of rising risk, at all horizons, within their predictive interval. Its own interval resamples the
-    groups, each with all its months"""
+    """Share of groups of rising risk, at all horizons, within their predictive interval"""
     audited_groups: MetricValue
-    """The same of the audited groups; they overlap, and so have no interval"""
+    """The same of the audited groups; ``None`` where none is large enough"""
     by_group: tuple[GroupCoverage, ...]
     true_risks: TrueCoverage | None
     """``None`` where nobody knows them"""
@@ -100,14 +105,17 @@ def coverage(
         truth: (patients, plans, horizons) true risks of all patients under every complete plan, in the order of
             `twin.timeline.all_plans`.
     """
-    rng = np.random.default_rng(len(target.rows))
-    by_risk = _by_group(list(_risk_groups(target, found)), target, found, sample, level)
-    audited = _by_group(list(_audited(cohort, target)), target, found, sample, level)
+    by_risk = [_compared(*group, target, found, sample, level) for group in _risk_groups(target, found)]
+    audited = [
+        _compared(f"{column}: {name}", month, np.flatnonzero(members), target, found, sample, level)
+        for column, name, members in _large_groups(cohort, target)
+        for month in target.horizons
+    ]
     return Coverage(
         level=level,
-        groups_of_risk=_share(by_risk, rng, sample),
-        audited_groups=MetricValue(float(np.mean([one.within for one in audited])) if audited else None),
-        by_group=(*by_risk, *audited),
+        groups_of_risk=_share(by_risk, level),
+        audited_groups=_share(audited, level),
+        by_group=tuple(group for group, _ in (*by_risk, *audited)),
         true_risks=None if truth is None else _of_truth(cohort, target, found, sample, level, truth),
     )
 
@@ -121,27 +129,27 @@ def _risk_groups(target: Target, found: HeldOut) -> Iterator[tuple[str, float, I
             yield f"risk group {place} of {len(groups)}", month, rows
 
 
-def _audited(cohort: Cohort, target: Target) -> Iterator[tuple[str, float, Integers]]:
+def _large_groups(cohort: Cohort, target: Target) -> Iterator[tuple[str, str, Flags]]:
+    """Column, name and members (n,) of each audited group of `PATIENTS_A_GROUP` or more."""
     for column, name, members in audited_groups(cohort, target.rows):
         if members.sum() >= PATIENTS_A_GROUP:
-            for month in target.horizons:
-                yield f"{column}: {name}", month, np.flatnonzero(members)
+            yield column, name, members
 
 
-def _by_group(
-    groups: list[tuple[str, float, Integers]], target: Target, found: HeldOut, sample: Sample, level: float
-) -> tuple[GroupCoverage, ...]:
-    result = []
-    for name, month, rows in groups:
-        draws = found.draws[:, rows, target.horizons.index(month)].mean(axis=1)
-        observed, patients = observed_risk(target, rows, month, sample.counts)
-        lower, upper = predictive_interval(draws[1:], patients, level)
-        result.append(GroupCoverage(name, len(rows), target.origin + month, float(draws[0]), lower, upper, observed))
-    return tuple(result)
+def _compared(
+    name: str, month: float, rows: Integers, target: Target, found: HeldOut, sample: Sample, level: float
+) -> tuple[GroupCoverage, Flags]:
+    """A group at a month, and (resamples,) whether its interval would hold what a sound model lets be observed."""
+    draws = found.draws[:, rows, target.horizons.index(month)].mean(axis=1)
+    observed, patients = observed_risk(target, rows, month, sample.counts)
+    lower, upper = predictive_interval(draws[1:], patients, level)
+    simulated = np.resize(draws[1:], len(observed) - 1) + observed[1:] - observed[0]
+    group = GroupCoverage(name, len(rows), target.origin + month, float(draws[0]), lower, upper, float(observed[0]))
+    return group, (lower <= simulated) & (simulated <= upper)
 
 
-def observed_risk(target: Target, rows: Integers, month: float, counts: Floats) -> tuple[float, float]:
-    """Observed risk of a group by a month, and as many patients without censoring as would tell it as surely.
+def observed_risk(target: Target, rows: Integers, month: float, counts: Floats) -> tuple[Floats, float]:
+    """(1 + resamples,) observed risk of a group by a month, and as many uncensored patients as would tell it as surely.
 
     Aalen-Johansen (Kaplan-Meier without competing events). The effective number p (1 - p) / variance is that of
     Cutler & Ederer 1958 (doi:10.1016/0021-9681(58)90126-7), with the bootstrap variance; where nobody or everybody had
@@ -156,13 +164,13 @@ def observed_risk(target: Target, rows: Integers, month: float, counts: Floats) 
     """
     observed = target.observed.take(rows)
     risks = aalen_johansen(observed, counts[:, rows]).at(np.array([month]))[:, 0]
-    risk, variance = float(risks[0]), float(np.var(risks[1:], ddof=1)) if len(risks) > 2 else 0.0
     if observed.known_at(month).all():
-        return risk, float(len(rows))
+        return risks, float(len(rows))
+    risk, variance = float(risks[0]), float(np.var(risks[1:], ddof=1)) if len(risks) > 2 else 0.0
     if variance > 0.0 and 0.0 < risk < 1.0:
-        return risk, min(float(len(rows)), risk * (1.0 - risk) / variance)
+        return risks, min(float(len(rows)), risk * (1.0 - risk) / variance)
     weights = ipcw(observed, month)[0]
-    return risk, float(weights.sum() ** 2 / (weights**2).sum()) if weights.any() else 0.0
+    return risks, float(weights.sum() ** 2 / (weights**2).sum()) if weights.any() else 0.0
 
 
 def predictive_interval(draws: Floats, patients: float, level: float) -> tuple[float, float]:
@@ -188,14 +196,24 @@ def predictive_interval(draws: Floats, patients: float, level: float) -> tuple[f
     return float(low[0]), float(high[1])
 
 
-def _share(groups: tuple[GroupCoverage, ...], rng: np.random.Generator, sample: Sample) -> MetricValue:
-    """Share within; the groups at all months are resampled by their place in the order of risk."""
-    within = np.array([one.within for one in groups], dtype=float)
-    places = np.unique([one.group for one in groups], return_inverse=True)[1]
-    count = int(places.max()) + 1
-    drawn = rng.multinomial(count, np.full(count, 1.0 / count), size=len(sample.counts) - 1)
-    weights = np.vstack([np.ones(count), drawn])[:, places].astype(float)
-    return estimate(weights @ within / weights.sum(axis=1))
+def _share(compared: Sequence[tuple[GroupCoverage, Flags]], level: float) -> MetricValue:
+    """Share of the comparisons within, with the interval of Jeffreys for as many as are independent.
+
+    The interval is that of Brown, Cai & DasGupta 2001 (doi:10.1214/ss/1009213286, section 4.3) with
+    ``level * (1 - level) / variance`` comparisons, the variance being that of the share under a sound model; none with
+    fewer than two resamples.
+    """
+    if not compared:
+        return MetricValue(None)
+    share = float(np.mean([group.within for group, _ in compared]))
+    simulated = np.mean([held for _, held in compared], axis=0)
+    if len(simulated) < 2:
+        return MetricValue(share)
+    variance = max(float(np.var(simulated, ddof=1)), level * (1.0 - level) / len(compared))
+    number = level * (1.0 - level) / variance
+    tail = (1.0 - COVERAGE) / 2.0
+    lower, upper = betaincinv(number * share + 0.5, number * (1.0 - share) + 0.5, [tail, 1.0 - tail])
+    return MetricValue(share, float(lower) if share > 0.0 else 0.0, float(upper) if share < 1.0 else 1.0)
 
 
 def _of_truth(
@@ -209,14 +227,18 @@ def _of_truth(
     months = [f"{month:g}" for month in target.horizons]
     return TrueCoverage(
         by_month=_means(held, months, sample),
-        overall=estimate(_mean(held.mean(axis=1), sample)),
+        overall=estimate(_mean(held.mean(axis=1), sample.counts)),
+        by_group={
+            f"{column}: {name}": estimate(_mean(held[members].mean(axis=1), sample.counts[:, members]))
+            for column, name, members in _large_groups(cohort, target)
+        },
         mean_error=_means(np.abs(found.draws[0] - true), months, sample),
     )
 
 
 def _means(values: Floats, months: list[str], sample: Sample) -> dict[str, MetricValue]:
-    return {month: estimate(_mean(values[:, k], sample)) for k, month in enumerate(months)}
+    return {month: estimate(_mean(values[:, k], sample.counts)) for k, month in enumerate(months)}
 
 
-def _mean(values: Floats, sample: Sample) -> Floats:
-    return np.asarray(sample.counts @ values / sample.counts.sum(axis=1))
+def _mean(values: Floats, counts: Floats) -> Floats:
+    return np.asarray(counts @ values / counts.sum(axis=1))

@@ -12,6 +12,7 @@ import numpy as np
 from data.cohort import Cohort
 from data.errors import Refused
 from data.schema import OutcomeKind
+from data.symptoms import SymptomTable
 from twin.arrays import Floats, Integers
 from twin.capability import Subject, capability
 from twin.evaluation.coverage import Coverage, coverage
@@ -31,6 +32,7 @@ from twin.evaluation.scores import (
 )
 from twin.evaluation.splits import Plan, SplitEvaluation, evaluate_split, plans
 from twin.evaluation.subgroups import Subgroup, subgroups
+from twin.evaluation.symptoms import SymptomEvaluation, evaluate_symptoms
 from twin.evaluation.targets import Target, target
 from twin.fitting import FitSettings, Progress
 from twin.metrics.intervals import MetricValue, resample_counts
@@ -40,6 +42,10 @@ from twin.threads import one_thread
 
 DRAWS: Final = 100
 """Of every twin that is fitted for an evaluation: enough for the ends of a 90 % interval of a group"""
+
+
+SYMPTOMS: Final = "symptoms over time"
+"""What is not evaluated where ratings are not scored"""
 
 
 class Kind(StrEnum):
@@ -128,6 +134,8 @@ class Evaluation:
     decisions: tuple[DecisionEvaluation, ...]
     landmarks: tuple[LandmarkEvaluation, ...]
     splits: tuple[SplitEvaluation, ...]
+    symptoms: SymptomEvaluation | None
+    """``None`` where no ratings are scored; `not_evaluated` says why"""
     not_evaluated: tuple[Omission, ...]
 
     def as_dict(self) -> dict[str, Any]:
@@ -153,6 +161,7 @@ def evaluate(
     settings: EvaluationSettings | None = None,
     progress: Progress | None = None,
     truth: Mapping[str, Floats] | None = None,
+    ratings: SymptomTable | None = None,
 ) -> Evaluation:
     """Cross-validate the twin of a cohort.
 
@@ -171,6 +180,7 @@ def evaluate(
         progress: Told what is being done.
         truth: True risks of synthetic patients, by outcome: (n, plans, horizons) under every plan of
             `twin.timeline.all_plans`; a yes-or-no outcome has one horizon.
+        ratings: Of symptoms, by these patients.
 
     Raises:
         Refused: no outcome can be evaluated, or the first one has fewer events than there are folds.
@@ -184,7 +194,8 @@ def evaluate(
     parts = split(cohort, folds)
     taught, untaught = _taught(targets, parts)
     tried = [(one, plans(cohort, one)) for one in cohort.spec.splits] if settings.splits else []
-    tell = Teller(progress, len(parts) + sum(len(plan.parts) for _, plan in tried if isinstance(plan, Plan)))
+    set_apart = sum(len(plan.parts) for _, plan in tried if isinstance(plan, Plan))
+    tell = Teller(progress, len(parts) + set_apart + (ratings is not None))
     with one_thread():
         asked = landmark_plans(cohort, taught) if settings.landmarks else ()
         every = [*taught, *(one for plan in asked for one in plan.targets)]
@@ -212,7 +223,12 @@ def evaluate(
             for one, plan in tried
             if isinstance(plan, Plan)
         )
+    symptoms: SymptomEvaluation | str = "no ratings that its model learnt from are at hand"
+    if ratings is not None:
+        tell.fits("symptoms over time", 1)(0)
+        symptoms = evaluate_symptoms(cohort, ratings, settings.folds, settings.resamples, settings.seed)
     tell.done()
+    not_rated = [Omission(SYMPTOMS, symptoms)] if isinstance(symptoms, str) else []
     not_split = [Omission(f"split by {one.column}", plan) for one, plan in tried if isinstance(plan, str)]
     return Evaluation(
         kind=Kind.CROSS_VALIDATION,
@@ -227,7 +243,15 @@ def evaluate(
         decisions=decisions,
         landmarks=tuple(landmarks),
         splits=splits,
-        not_evaluated=(*omitted, *untaught, *_untaught_decisions(cohort, decisions), *not_split, *never(taught)),
+        symptoms=None if isinstance(symptoms, str) else symptoms,
+        not_evaluated=(
+            *omitted,
+            *untaught,
+            *_untaught_decisions(cohort, decisions),
+            *not_split,
+            *not_rated,
+            *never(taught),
+        ),
     )
 
 
@@ -349,5 +373,5 @@ def outcome_evaluation(
         differences={name: differences(of_model[TWIN], metrics) for name, metrics in of_model.items() if name != TWIN},
         calibration=calibration_groups(one, found.risks[TWIN], sample),
         coverage=coverage(cohort, one, found, sample, settings.fit.interval, truth),
-        subgroups=subgroups(cohort, one, found.risks[TWIN], sample),
+        subgroups=subgroups(cohort, one, found.risks, sample),
     )

@@ -11,6 +11,7 @@ from data.cohort import Cohort
 from data.errors import Refused
 from twin.arrays import Floats
 from twin.evaluation.evaluate import (
+    SYMPTOMS,
     Evaluation,
     EvaluationSettings,
     Kind,
@@ -87,7 +88,10 @@ def validate(
             here, rest = rest[: len(plan.targets)], rest[len(plan.targets) :]
             landmarks.append(evaluate_landmark(plan, here, one_fold, settings.resamples, settings.seed))
     tell.done()
-    elsewhere = Omission("decisions", "a model says how physicians decided where it was fitted, not here")
+    elsewhere = (
+        Omission("decisions", "a model says how physicians decided where it was fitted, not here"),
+        Omission(SYMPTOMS, "expected ratings are cross-validated on the model's own cohort"),
+    )
     return Evaluation(
         kind=Kind.EXTERNAL,
         cohort=cohort.name,
@@ -101,7 +105,8 @@ def validate(
         decisions=(),
         landmarks=tuple(landmarks),
         splits=(),
-        not_evaluated=(*omitted, elsewhere, *never(targets)),
+        symptoms=None,
+        not_evaluated=(*omitted, *elsewhere, *never(targets)),
     )
 
 

@@ -11,7 +11,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from data.cohort import Cohort
 from data.errors import Refused
-from data.schema import OutcomeKind, Role
+from data.schema import OutcomeKind
 from twin.arrays import Flags, Floats, Integers, Texts
 from twin.capability import Capability, capability
 from twin.evaluation.plans_given import complete_plans, plan_texts
@@ -139,10 +139,12 @@ def held_out(
         One entry a target.
     """
     result = [_nobody_yet(target, settings.draws) for target in targets]
-    later = any(target.landmarks_reached for target in targets)
+    # Where nothing is asked later, what is seen later need not be modelled: answers from time zero are the same.
+    asked_later = any(target.landmarks_reached for target in targets)
+    settings = settings if asked_later else replace(settings, states=False)
     for done, one in enumerate(parts):
         told(done)
-        twin = fit_twin(one.training if later else _without_states(one.training), settings)
+        twin = fit_twin(one.training, settings)
         plans = plan_texts(one.plans(one.held_out))
         for said in questions(twin, one.held_out, plans, targets, one.rows):
             for target, whole in zip(targets, result, strict=True):
@@ -151,12 +153,6 @@ def held_out(
                     _fill(whole, scored, one, target, said)
     told(len(parts))
     return result
-
-
-def _without_states(cohort: Cohort) -> Cohort:
-    """The same for twins that are asked at time zero only: what was seen later is then not modelled."""
-    states = [column.name for column in cohort.spec.having(Role.STATE) if column.name in cohort.frame]
-    return replace(cohort, frame=cohort.frame.drop(columns=states))
 
 
 def _fill(whole: HeldOut, scored: Flags, one: Fold, target: Target, said: Said) -> None:

@@ -68,28 +68,39 @@ def draws(target: Target, risks: Floats, sample: Sample) -> Draws:
     return result
 
 
-def in_brief(target: Target, risks: Floats, sample: Sample) -> Draws:
-    """The metrics by which predictions of several kinds are compared: those of the whole, and of the last horizon."""
+def essentials(target: Target, risks: Floats, sample: Sample) -> Draws:
+    """Ranks, error and calibration in the large, which small groups of patients can bear, too."""
     last = target.horizons[-1]
-    if target.is_binary:
-        found = _binary(target, risks[:, 0], sample)
-        return {metric: found[metric] for metric in (AUC, BRIER, Metric(IN_THE_LARGE), Metric("calibration_slope"))}
     risk = risks[:, target.column(last)]
-    brier = over_resamples(
-        lambda counts: accuracy.integrated_brier(target.observed, risks, target.months, counts), sample.counts
-    )
+    large = {Metric(IN_THE_LARGE): in_the_large(target, risk, last, sample.counts)}
+    if target.is_binary:
+        positive = target.observed.event_by(last)
+        area = over_resamples(lambda counts: discrimination.auc(positive, risk, counts, sample.folds), sample.counts)
+        squares = over_resamples(lambda counts: binary.brier(positive, risk, counts), sample.counts)
+        return {AUC: area, BRIER: squares, **large}
     rank = over_resamples(
         lambda counts: discrimination.harrell_c(target.observed, risk, counts, sample.folds), sample.counts
     )
-    slope = over_resamples(
-        lambda counts: calibration.recalibration_at(target.observed, risk, last, counts)[0], sample.counts
+    brier = over_resamples(
+        lambda counts: accuracy.integrated_brier(target.observed, risks, target.months, counts), sample.counts
     )
-    return {
-        HARRELL_C: rank,
-        INTEGRATED_BRIER: brier,
-        Metric(IN_THE_LARGE): in_the_large(target, risk, last, sample.counts),
-        Metric("calibration_slope"): slope,
-    }
+    return {HARRELL_C: rank, INTEGRATED_BRIER: brier, **large}
+
+
+def in_brief(target: Target, risks: Floats, sample: Sample) -> Draws:
+    """The metrics by which predictions of several kinds are compared: those of the whole, and of the last horizon."""
+    last = target.horizons[-1]
+    risk = risks[:, target.column(last)]
+    if target.is_binary:
+        positive = target.observed.event_by(last)
+        slope = over_resamples(
+            lambda counts: calibration.recalibration(positive, risk, counts, calibration.LOGIT)[0], sample.counts
+        )
+    else:
+        slope = over_resamples(
+            lambda counts: calibration.recalibration_at(target.observed, risk, last, counts)[0], sample.counts
+        )
+    return {**essentials(target, risks, sample), Metric("calibration_slope"): slope}
 
 
 def in_the_large(target: Target, risk: Floats, month: float, counts: Floats) -> Floats:

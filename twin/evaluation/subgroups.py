@@ -1,9 +1,9 @@
-"""A model's held-out risks in the groups that a specification names: risks in, one row a group out."""
+"""Held-out risks of every model in the groups that a specification names: risks in, one row a group out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -13,10 +13,10 @@ from data.cohort import Cohort
 from data.schema import AuditGroup, Column, ColumnType
 from twin.arrays import Flags, Floats, Integers
 from twin.capability import MIN_EVENTS
-from twin.evaluation.scores import Sample
+from twin.evaluation.held_out import TWIN, ModelRisks
+from twin.evaluation.scores import AUC, HARRELL_C, Sample, Scores, essentials, scores
 from twin.evaluation.targets import Target
 from twin.metrics.censoring import aalen_johansen
-from twin.metrics.discrimination import harrell_c
 from twin.metrics.intervals import MetricValue, estimate
 
 SMALLEST_GROUP: Final = 20
@@ -27,7 +27,7 @@ NOT_RECORDED: Final = "not recorded"
 
 @dataclass(frozen=True, slots=True)
 class Subgroup:
-    """How well one group of patients is served; figures are ``None`` where they are suppressed."""
+    """How well one group of patients is served; nothing but its size where figures are suppressed."""
 
     column: str
     group: str
@@ -35,24 +35,24 @@ class Subgroup:
     suppressed: bool
     """Whether the group is too small for figures"""
     events: int | None = None
-    concordance: MetricValue | None = None
-    """Harrell's C among the patients of the group; for a yes-or-no outcome this is the AUC. ``None`` for fewer than
-    `MIN_EVENTS` events"""
     predicted: float | None = None
-    """Mean predicted risk by the last horizon"""
+    """Mean risk by the last horizon that the twin predicts"""
     observed: float | None = None
     """Risk by the last horizon as seen (Aalen-Johansen)"""
     observed_less_predicted: MetricValue | None = None
-    """Calibration in the large: above 0, the risk of the group is stated too low"""
+    """Calibration of the twin in the large: above 0, the risk of the group is stated too low"""
+    models: Mapping[str, Scores] = field(default_factory=dict)
+    """The twin first, then the reference models: ranks among the patients of the group, error, and observed over
+    predicted risk by the last horizon. No ranks with fewer than `MIN_EVENTS` with or without the event"""
 
 
-def subgroups(cohort: Cohort, target: Target, risks: Floats, sample: Sample) -> tuple[Subgroup, ...]:
+def subgroups(cohort: Cohort, target: Target, risks: ModelRisks, sample: Sample) -> tuple[Subgroup, ...]:
     """Every audited group that has patients with this outcome recorded, in the order of the specification.
 
     Args:
         cohort: All patients.
         target: n of them.
-        risks: (n, months of the target) held-out risks.
+        risks: (n, months of the target) held-out risks of each model.
         sample: Resampling counts and folds of the n.
     """
     return tuple(
@@ -92,25 +92,32 @@ def _in_words(level: object) -> str:
     return ("yes" if level else "no") if isinstance(level, float) else str(level).replace("_", " ")
 
 
-def _subgroup(column: str, name: str, members: Flags, target: Target, risks: Floats, sample: Sample) -> Subgroup:
+def _subgroup(column: str, name: str, members: Flags, target: Target, risks: ModelRisks, sample: Sample) -> Subgroup:
     patients = int(members.sum())
     if patients < SMALLEST_GROUP:
         return Subgroup(column, name, patients, suppressed=True)
-    observed, counts = target.observed.take(members), sample.counts[:, members]
-    month = target.horizons[-1]
-    risk = risks[members, target.column(month)]
-    seen = aalen_johansen(observed, counts).at(np.array([month]))[:, 0]
-    concordance = estimate(harrell_c(observed, risk, counts, sample.folds[members]))
-    drawn = counts.sum(axis=1)
-    stated = np.divide(counts @ risk, drawn, out=np.full(len(drawn), np.nan), where=drawn > 0)
+    group = replace(target, rows=target.rows[members], observed=target.observed.take(members))
+    resampled = Sample(sample.counts[:, members], sample.folds[members])
+    of_group = {model: of_model[members] for model, of_model in risks.items()}
+    month, observed = group.horizons[-1], group.observed
+    seen = aalen_johansen(observed, resampled.counts).at(np.array([month]))[:, 0]
+    drawn = resampled.counts.sum(axis=1)
+    total = resampled.counts @ of_group[TWIN][:, group.column(month)]
+    stated = np.divide(total, drawn, out=np.full(len(drawn), np.nan), where=drawn > 0)
+    ranked = min(observed.events, observed.size - observed.events) >= MIN_EVENTS
     return Subgroup(
         column,
         name,
         patients,
         suppressed=False,
         events=observed.events,
-        concordance=concordance if observed.events >= MIN_EVENTS else None,
         predicted=float(stated[0]),
         observed=float(seen[0]),
         observed_less_predicted=estimate(seen - stated),
+        models={model: _scores(group, of_model, resampled, ranked) for model, of_model in of_group.items()},
     )
+
+
+def _scores(group: Target, risks: Floats, sample: Sample, ranked: bool) -> Scores:
+    found = essentials(group, risks, sample)
+    return scores({metric: values for metric, values in found.items() if ranked or metric not in (HARRELL_C, AUC)})

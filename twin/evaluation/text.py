@@ -1,6 +1,6 @@
 """An evaluation in, a plain text that explains its figures out: what the command line prints.
 
-Every metric at every month stands in the JSON; the text shows two months, and only those groups that stand out.
+Every metric at every month stands in the JSON; the text shows two months, and only groups that are large enough.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from data.schema import OutcomeKind
 from twin.evaluation.brief import BriefEvaluation
 from twin.evaluation.coverage import PATIENTS_A_GROUP, Coverage
 from twin.evaluation.evaluate import Evaluation, Kind, OutcomeEvaluation
-from twin.evaluation.held_out import AVERAGES
+from twin.evaluation.held_out import AVERAGES, RIDGES, TWIN
 from twin.evaluation.scores import Scores
 from twin.evaluation.splits import RANDOM_FOLDS
 from twin.evaluation.subgroups import Subgroup
+from twin.evaluation.symptoms import SymptomEvaluation, SymptomScore
 from twin.metrics.intervals import MetricValue
 
 MODELS: Final = {
@@ -73,6 +74,7 @@ def as_text(evaluation: Evaluation) -> str:
             _brief(f"Asked at month {one.month:g}: {one.label.lower()}", "", one.outcomes)
             for one in evaluation.landmarks
         ),
+        _symptoms(evaluation.symptoms),
         *(_brief(f"Set apart by {one.column}", one.description, one.outcomes) for one in evaluation.splits),
         _omissions(evaluation),
     ]
@@ -177,7 +179,8 @@ def _intervals(evaluation: Evaluation) -> Iterator[str]:
 
 def _coverage_rows(evaluation: Evaluation) -> Iterator[Sequence[str]]:
     true = any(one.coverage.true_risks for one in evaluation.outcomes)
-    yield ("", "groups by risk", "audited groups", *(["true risks of the synthetic patients"] if true else []))
+    of_truth = ("true risks of the synthetic patients", "in the worst audited group")
+    yield ("", "groups by risk", "audited groups", *(of_truth if true else ()))
     for one in evaluation.outcomes:
         yield (one.label, *_coverage_cells(one.coverage))
 
@@ -187,21 +190,25 @@ def _coverage_cells(found: Coverage) -> Iterator[str]:
     yield _of(found.audited_groups, digits=2)
     if found.true_risks is not None:
         yield _of(found.true_risks.overall, digits=2)
+        worst = min(found.true_risks.by_group.items(), key=lambda group: group[1].value or 0.0, default=None)
+        yield f"{_of(worst[1], digits=2)} {worst[0]}" if worst else ""
 
 
 def _groups(evaluation: Evaluation) -> Iterator[str]:
     told = [
         (one, group) for one in evaluation.outcomes for group in one.subgroups if group.patients >= PATIENTS_A_GROUP
     ]
-    standing_out = [(one, group) for one, group in told if _stands_out(group)]
+    standing_out = sum(_stands_out(group) for _, group in told)
     small = sorted(
         {_name(group) for one in evaluation.outcomes for group in one.subgroups if group.patients < PATIENTS_A_GROUP}
     )
     if told:
         expected = 0.05 * len(told)
-        yield f"Groups whose risk is stated too low or too high: {len(standing_out)} of {len(told)} comparisons"
-        yield f"  (about {expected:.0f} would be so by chance)"
-        yield from aligned(_group_rows(standing_out))
+        ridge = any(name in RIDGES.values() for _, group in told for name in group.models)
+        beside = "twin / ridge regression / average" if ridge else "twin / average"
+        yield f"Groups whose risk is stated too low or too high: {standing_out} of {len(told)} comparisons, marked *"
+        yield f"  (about {expected:.0f} would be so by chance). Figures are those of {beside}."
+        yield from aligned(_group_rows(told))
     if small:
         said = f"fewer than {PATIENTS_A_GROUP} patients: {', '.join(small)}"
         yield from wrap(said, WIDTH, initial_indent="  ", subsequent_indent="  ")
@@ -216,18 +223,28 @@ def _name(group: Subgroup) -> str:
     return f"{group.column}: {group.group}"
 
 
-def _group_rows(found: Sequence[tuple[OutcomeEvaluation, Subgroup]]) -> Iterator[Sequence[str]]:
-    if found:
-        yield ("", "", "patients", "events", "predicted", "observed less predicted")
-    for one, group in found:
+def _group_rows(told: Sequence[tuple[OutcomeEvaluation, Subgroup]]) -> Iterator[Sequence[str]]:
+    yield ("", "", "", "patients", "C or AUC", "Brier", "observed / predicted")
+    before = ""
+    for one, group in told:
+        brier = "brier" if one.kind is OutcomeKind.BINARY else "integrated_brier"
         yield (
-            one.label,
+            "" if one.label == before else one.label,
             _name(group),
+            "*" if _stands_out(group) else "",
             str(group.patients),
-            str(group.events),
-            f"{group.predicted:.2f}",
-            _signed(group.observed_less_predicted),
+            _beside(group, _rank(one.kind), AVERAGES_IN_SKILL),
+            *(_beside(group, metric) for metric in (brier, "observed_over_predicted")),
         )
+        before = one.label
+
+
+def _beside(group: Subgroup, metric: str, without: frozenset[str] = frozenset()) -> str:
+    """A metric of the twin with its interval, and of the models beside it but `without`, the average last."""
+    others = sorted(group.models.keys() - {TWIN} - without, key=lambda name: name in AVERAGES_IN_SKILL)
+    plain = [group.models[name].get(metric) for name in others]
+    found = [_of(group.models[TWIN].get(metric)), *(_plain(one, 3) for one in plain if isinstance(one, MetricValue))]
+    return " / ".join(cell for cell in found if cell)
 
 
 def _decisions(evaluation: Evaluation) -> Iterator[str]:
@@ -240,6 +257,33 @@ def _decisions(evaluation: Evaluation) -> Iterator[str]:
         for one in evaluation.decisions
     ]
     yield from aligned(rows)
+
+
+def _symptoms(found: SymptomEvaluation | None) -> Iterator[str]:
+    if found is None:
+        return
+    better = sum(one.difference.upper is not None and one.difference.upper < 0.0 for one in found.by_item)
+    worse = sum(one.difference.lower is not None and one.difference.lower > 0.0 for one in found.by_item)
+    yield f"Symptoms over time: held-out ratings on a scale from {found.lowest:g} to {found.highest:g}"
+    yield "  Root mean square error (RMSE) beside that of the mean of the other patients. Beyond chance, of"
+    yield f"  {len(found.by_item)} items by week the model is nearer in {better}, the mean in {worse}."
+    level = f"within {100 * found.level:g} % ranges"
+    rows: list[Sequence[str]] = [("", "", "ratings", "RMSE", "of the mean", "difference", level)]
+    rows += [_symptom_row(one) for one in (found.overall, *found.by_week)]
+    rows += [_symptom_row(one, "largest error: " if k == 0 else "") for k, one in enumerate(found.worst)]
+    yield from aligned(rows)
+
+
+def _symptom_row(one: SymptomScore, before: str = "") -> Sequence[str]:
+    return (
+        f"{before}{one.label}",
+        "all weeks" if one.week is None else f"week {one.week:g}",
+        str(one.ratings),
+        _of(one.rmse, digits=2),
+        "" if one.mean_rmse is None else f"{one.mean_rmse:.2f}",
+        _signed(one.difference),
+        _of(one.range_coverage, digits=2),
+    )
 
 
 def _brief(title: str, description: str, outcomes: Sequence[BriefEvaluation]) -> Iterator[str]:
@@ -289,8 +333,8 @@ def _signed(value: MetricValue | None) -> str:
     return f"{value.value:+.3f}{interval}"
 
 
-def _plain(value: MetricValue) -> str:
-    return "" if value.value is None else f"{value.value:.2f}"
+def _plain(value: MetricValue, digits: int = 2) -> str:
+    return "" if value.value is None else f"{value.value:.{digits}f}"
 
 
 def aligned(rows: Iterable[Sequence[str]]) -> Iterator[str]:

@@ -52,9 +52,9 @@ def score_symptoms(
     Returns:
         One row an item and week, then `ALL` items by week, then `ALL` without a week. `ratings` scored; `rmse` (with
         `rmse_lower`, `rmse_upper`) and `mae`; the same of the mean of the item and week as `mean_rmse`, `mean_mae`;
-        `difference` of the two RMSE with its interval, below 0 where the model is better; `range_coverage` and
-        `range_width`, the share of ratings within their range and how many ratings it holds less one. With `truth`:
-        `truth_rmse`, `mean_truth_rmse`, `interval_coverage` and `interval_width` of the mean.
+        `difference` of the two RMSE with its interval, below 0 where the model is better; `range_coverage` with its
+        interval, the share of ratings within their range, and `range_width`, how many ratings it holds less one. With
+        `truth`: `truth_rmse`, `mean_truth_rmse`, `interval_coverage` and `interval_width` of the mean.
 
     Raises:
         WrongUsage: `truth` together with `known_weeks`, or of another shape than the ratings.
@@ -163,7 +163,7 @@ def _against_ratings(held_out: _HeldOut, ratings: Floats, groups: _Groups) -> di
         "mean_rmse": mean_rmse[0],
         "mean_mae": groups.means(np.abs(ratings - held_out.average))[0],
         **_with_interval("difference", rmse - mean_rmse),
-        "range_coverage": groups.means(np.where(scored, within, np.nan))[0],
+        **_with_interval("range_coverage", groups.means(np.where(scored, within, np.nan))),
         "range_width": groups.means(width)[0],
     }
 
