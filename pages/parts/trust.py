@@ -40,19 +40,19 @@ def show_support(name: str, support: Support) -> None:
 
 
 def show_disagreements(twin: FittedTwin, question: Question) -> None:
-    """One sentence where trials and cohort disagree about a decision in which the two plans differ."""
+    """One sentence where sources elsewhere and the cohort disagree about a decision in which the two plans differ."""
     found = disagreements(twin, question)
     if not found:
         return
     said = [f"what {decision.lower()} does to {listed(outcomes)}" for decision, outcomes in found.items()]
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        text = f"Trials and this cohort disagree on {listed(said)}, by more than chance."
+        text = f"Sources elsewhere and this cohort disagree on {listed(said)}, by more than chance."
         st.markdown(f":material/warning: {plain(text)}", width="content")
         st.page_link("pages/evidence.py", label="See the evidence", icon=":material/balance:")
 
 
 def disagreements(twin: FittedTwin, question: Question) -> dict[str, list[str]]:
-    """Labels of the decisions in which two plans differ, and of the outcomes on which trials and cohort disagree."""
+    """Labels of the decisions in which two plans differ, and of the outcomes on which prior and cohort disagree."""
     plan_b = question.plan_a if question.plan_b is None else question.plan_b
     digits = zip(twin.spec.decisions, question.plan_a, plan_b, strict=True)
     differing = [decision for decision, a, b in digits if a != b]

@@ -17,13 +17,14 @@ from data.evidence import Evidence, load_evidence, parse_group
 from data.schema import Specification
 from pages.parts import palette, unknowns
 from pages.parts.charts import Band, RiskPanel, risk_curves
-from pages.parts.evidence import ASSUMED_SMALL, DISAGREE, NOTHING_PUBLISHED, Picture, published_text, weight_text
+from pages.parts.evidence import DISAGREE, Picture, published_text, weight_text
 from pages.parts.forest import axis_end, forest
 from pages.parts.trust import model_text
 from pages.parts.words import OUTSIDE, group_text, input_text, listed, percent_span, plain
 from twin import workspace
 from twin.cli.main import main
 from twin.effects import combination
+from twin.effects.sources import ASSUMED_SMALL, ASSUMED_UNREAD, NOTHING_PUBLISHED
 from twin.prediction import FittedTwin
 from twin.record import PatientRecord
 from twin.selection import CandidateScore, Selection
@@ -115,6 +116,28 @@ def test_a_decision_that_the_outcome_brings_about_is_not_asked_of_the_cohort(app
     said = next(text for text in alternatives(app) if text.startswith("Neck dissection"))
     assert f"Published {ASSUMED_SMALL}, Cohort not asked" in said
     assert "can bring this decision about" in shown(app)
+
+
+@pytest.mark.parametrize("flagged", [True, False])
+@pytest.mark.parametrize("outcome", ["locoregional_failure", "distant_failure"])
+def test_what_rests_on_rows_nobody_read_is_nowhere_printed_as_published(
+    app: AppTest, twin: FittedTwin, monkeypatch: pytest.MonkeyPatch, outcome: str, flagged: bool
+) -> None:
+    monkeypatch.setattr(combination, "DISAGREEMENT_Z", 0.0 if flagged else np.inf)
+    on_evidence(app)
+    app.selectbox[0].select(outcome).run()
+    assert not app.error
+    unread = [row for row in picture(twin, outcome).rows if row.decision == "concurrent_chemo"]
+    said = next(text for text in alternatives(app) if text.startswith("Concurrent chemotherapy"))
+    assert said.count(f"Published {ASSUMED_UNREAD}") == len(unread)
+    assert not re.search(r"Published \d", said)
+    table = next(frame.value for frame in app.dataframe if "Combined" in frame.value)
+    mine = table[table["Decision"] == "Concurrent chemotherapy"]
+    assert list(mine["Published"]) == [ASSUMED_UNREAD] * len(unread)
+    text = shown(app).replace("\\", "")
+    assert "against a prior assumed from sources that nobody here could read" in text
+    assert ("Assumption and cohort disagree" in text) is flagged
+    assert not [row.prior for row in unread if str(row.prior) in text]
 
 
 def test_overlap_is_a_row_a_decision_with_whole_patients(app: AppTest, twin: FittedTwin) -> None:
@@ -267,7 +290,7 @@ def test_the_twin_names_only_disagreements_about_what_the_plans_differ_in(
     app.run()
     next(box for box in app.selectbox if box.label == "Plan A").select("010").run()
     next(box for box in app.selectbox if box.label == "Plan B").select("011").run()
-    (said,) = [text.value for text in app.markdown if "Trials and this cohort disagree" in text.value]
+    (said,) = [text.value for text in app.markdown if "and this cohort disagree" in text.value]
     assert "what neck dissection does to death, by more than chance" in said
     assert "chemotherapy" not in said
     assert [link.proto.page for link in app.get("page_link")] == ["evidence"]
