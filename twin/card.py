@@ -19,6 +19,7 @@ from typing import Final
 import numpy as np
 
 from data.evidence import load_evidence
+from twin.choice import choices
 from twin.effects.combination import EffectRow
 from twin.effects.groups import ON_AVERAGE
 from twin.effects.sources import Sources
@@ -216,14 +217,11 @@ def _method(twin: FittedTwin) -> Iterator[str]:
         "centre and year never enter. `docs/twin.md` has the details."
     )
     yield ""
-    ordered = [(name, twin.spec.outcome(name).label) for name in twin.outcomes]
-    hazards = [(label, twin.marginal.hazards[name]) for name, label in ordered if name in twin.marginal.hazards]
-    rows = [
-        (label, found.serving, found.selection.sentence if found.selection else "candidates were not compared")
-        for label, found in hazards
+    rows = [(one.outcome.label, one.serving, one.margin) for one in choices(twin)]
+    yield from table(("Outcome", "Prognosis by", "By how much"), rows)
+    hazards = [
+        (twin.spec.outcome(n).label, twin.marginal.hazards[n]) for n in twin.outcomes if n in twin.marginal.hazards
     ]
-    rows += [(label, "ridge logistic regression", "") for name, label in ordered if name in twin.marginal.binaries]
-    yield from table(("Outcome", "Prognosis by", "Why"), rows)
     compared = [
         (
             label,

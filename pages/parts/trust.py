@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Literal
 
 import streamlit as st
@@ -11,9 +12,9 @@ from data.schema import Outcome
 from pages.parts.evidence import Picture
 from pages.parts.question import Question
 from pages.parts.widgets import note
-from pages.parts.words import capitalised, listed, plain
+from pages.parts.words import listed, plain
+from twin.choice import BY_CHOICE, Choice, choices
 from twin.prediction import FittedTwin
-from twin.selection import Selection
 from twin.support import Support, SupportLevel
 
 SUPPORT_LOOKS: Final[dict[SupportLevel, tuple[Literal["green", "orange", "red"], str]]] = {
@@ -67,28 +68,26 @@ def disagreements(twin: FittedTwin, question: Question) -> dict[str, list[str]]:
 
 
 def show_model(twin: FittedTwin) -> None:
-    """Which candidate model serves, and by how much: a quiet line."""
-    if twin.marginal.hazards:
-        note(model_text(twin))
+    """Which kinds of models serve: a quiet line; by how much, outcome by outcome, behind it."""
+    found = list(choices(twin))
+    note(model_text(twin, found))
+    with st.expander("By how much the serving models lead", icon=":material/leaderboard:"):
+        st.markdown(
+            "\n".join(f"* **{plain(one.outcome.label)}**: {plain(f'{one.serving}, {one.margin}')}." for one in found)
+        )
+        note(
+            "Integrated Brier score: the error of risks on patients held out, 0 is perfect. The plain model serves "
+            "unless another one is better by more than one standard error (SE) of the difference."
+        )
 
 
-def model_text(twin: FittedTwin) -> str:
-    """Which candidate serves for the first outcome that depends on time and why, and which for the others, Markdown."""
-    outcome = headline(twin)
-    hazards = twin.marginal.hazards
-    selections = {name: hazards[name].selection for name in twin.outcomes if name in hazards}
-    chosen = selections.pop(outcome.name)
-    about = f"For {plain(outcome.label.lower())}, "
-    if chosen is None:
-        command = f"`python -m twin fit --cohort {twin.origin.cohort}`"
-        return f"{about}only ridge Cox regression was fitted. {command} compares others where there are enough events."
-    others = "; ".join(
-        f"{twin.spec.outcome(name).label.lower()}: {selection.serving.label}"
-        for name, selection in selections.items()
-        if selection is not None
-    )
-    return about + plain(f"{_lowered(chosen)}." + (f" {capitalised(others)}." if others else ""))
-
-
-def _lowered(selection: Selection) -> str:
-    return selection.sentence[:1].lower() + selection.sentence[1:]
+def model_text(twin: FittedTwin, found: Sequence[Choice]) -> str:
+    """Which kind of model serves for which outcomes, and how others are compared where none was; Markdown."""
+    by_kind: dict[str, list[str]] = {}
+    for one in found:
+        by_kind.setdefault(one.serving, []).append(one.outcome.label.lower())
+    said = "; ".join(f"{serving} for {listed(labels)}" for serving, labels in by_kind.items())
+    text = plain(f"Prognosis by {said}.")
+    if any(one.margin == BY_CHOICE for one in found):
+        return f"{text} Other kinds were not compared: `python -m twin fit --cohort {twin.origin.cohort}` does."
+    return text

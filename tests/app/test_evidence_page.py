@@ -22,6 +22,7 @@ from pages.parts.forest import axis_end, forest
 from pages.parts.trust import model_text
 from pages.parts.words import OUTSIDE, group_text, input_text, listed, percent_span, plain
 from twin import workspace
+from twin.choice import choices
 from twin.cli.main import main
 from twin.effects import combination
 from twin.effects.sources import ASSUMED_SMALL, ASSUMED_UNREAD, NOTHING_PUBLISHED
@@ -29,6 +30,7 @@ from twin.prediction import FittedTwin
 from twin.record import PatientRecord
 from twin.selection import CandidateScore, Selection
 from twin.support import Support, SupportLevel
+from twin.trainer import FEWEST_TO_COMPARE
 from twin.unknowns import Narrowing, narrowings
 
 APP = str(Path(__file__).parents[2] / "app.py")
@@ -308,15 +310,38 @@ def score(name: str, brier: float, *, serves: bool) -> CandidateScore:
 
 
 def test_the_serving_model_is_named_with_its_margin(twin: FittedTwin) -> None:
-    assert "only ridge Cox regression was fitted" in model_text(twin)
-    assert f"--cohort {workspace.DEMONSTRATION}" in model_text(twin)
-    scores = (score("plain", 0.2, serves=False), score("clever", 0.1, serves=True))
-    chosen = Selection(scores, folds=5, horizon=60.0, patients=150, events=60)
-    hazards = {name: replace(entry, selection=chosen) for name, entry in twin.marginal.hazards.items()}
-    compared = replace(twin, marginal=replace(twin.marginal, hazards=hazards))
-    said = model_text(compared).replace("\\", "")
-    assert said.startswith("For death, clever model serves: its integrated Brier score 0.1000 is below")
-    assert "Locoregional failure: clever model; distant failure: clever model." in said
+    hazards = twin.marginal.hazards
+    enough = replace(hazards["death"], event=replace(hazards["death"].event, events=FEWEST_TO_COMPARE))
+    left_out = replace(twin, marginal=replace(twin.marginal, hazards={**hazards, "death": enough}))
+    text = model_text(left_out, list(choices(left_out)))
+    assert f"were not compared: `python -m twin fit --cohort {workspace.DEMONSTRATION}`" in text
+    scores = (score("plain", 0.2, serves=False), score("clever", 0.1, serves=True), score("odd", 0.3, serves=False))
+    ahead = Selection(scores, folds=5, horizon=60.0, patients=150, events=60)
+    behind = replace(ahead, scores=tuple(replace(one, serves=one.name == "plain") for one in scores))
+    few = replace(hazards["distant_failure"].event, events=FEWEST_TO_COMPARE - 1)
+    changed = {
+        "death": replace(hazards["death"], selection=ahead),
+        "locoregional_failure": replace(hazards["locoregional_failure"], selection=behind),
+        "distant_failure": replace(hazards["distant_failure"], event=few, selection=None),
+    }
+    compared = replace(twin, marginal=replace(twin.marginal, hazards=changed))
+    found = {one.outcome.name: one for one in choices(compared)}
+    assert list(found) == list(twin.outcomes)
+    assert found["death"].margin == "integrated Brier score 0.1000, 0.1000 (SE 0.0010) below plain model"
+    assert found["locoregional_failure"].margin == (
+        "integrated Brier score 0.2000; best other: clever model, 0.1000 (SE 0.0010) below, within one SE"
+    )
+    assert found["distant_failure"].margin == "not compared: 49 events, below 50"
+    text = model_text(compared, list(found.values())).replace("\\", "")
+    assert text.startswith("Prognosis by clever model for death; plain model for locoregional failure; ridge Cox")
+    assert "were not compared" not in text
+
+
+def test_the_margin_of_every_outcome_stands_on_the_page(app: AppTest, twin: FittedTwin) -> None:
+    app.run()
+    (said,) = [text.value for text in app.markdown if "yes\\-or\\-no outcome" in text.value]
+    for one in choices(twin):
+        assert f"**{plain(one.outcome.label)}**: {plain(f'{one.serving}, {one.margin}')}" in said
 
 
 def patients(twin: FittedTwin) -> tuple[str, str]:

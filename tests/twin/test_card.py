@@ -11,6 +11,7 @@ from fixtures.cohorts import QUICK, exponential_cohort, structural_twin
 from data.synthetic import generate
 from twin.assessment import Assessment, assess_elsewhere
 from twin.card import model_card
+from twin.choice import BY_CHOICE
 from twin.effects import combination
 from twin.effects.sources import ASSUMED_SMALL, ASSUMED_UNREAD, NOTHING_PUBLISHED
 from twin.evaluation.evaluate import EvaluationSettings, evaluate
@@ -187,7 +188,8 @@ def test_a_disagreement_with_what_nobody_read_is_a_limit_without_its_figure(monk
 
 def test_who_serves_is_said_with_the_reason():
     text = card()[card().index("## How it works") :]
-    assert ["Death", "ridge Cox regression", "candidates were not compared"] in rows_of(text, "Death")
+    assert ["Death", "ridge Cox regression", BY_CHOICE] in rows_of(text, "Death")
+    assert "no other kind is tried" in rows_of(text, "Feeding tube at 6 months")[0][2]
 
 
 def test_the_same_twin_has_the_same_card():
