@@ -73,11 +73,9 @@ def ask_twin(twin: FittedTwin, question: Question) -> list[PlanAnswer]:
     ]
 
 
-def show(twin: FittedTwin, cohort: Cohort, question: Question) -> None:
+def show(twin: FittedTwin, cohort: Cohort, question: Question, answers: list[PlanAnswer]) -> None:
     """Draw the answers to a question."""
-    answers = ask_twin(twin, question)
-    for each in answers:
-        show_support(each.name, each.support)
+    show_support({each.name: each.support for each in answers})
     _curves(twin, cohort, question, answers)
     _numbers(twin, question, answers)
     with st.expander("In words", icon=":material/notes:"):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 import streamlit as st
@@ -12,7 +13,7 @@ from data.schema import Outcome
 from pages.parts.evidence import Picture
 from pages.parts.question import Question
 from pages.parts.widgets import note
-from pages.parts.words import listed, plain
+from pages.parts.words import listed, percent, plain
 from twin.choice import BY_CHOICE, Choice, choices
 from twin.prediction import FittedTwin
 from twin.support import Support, SupportLevel
@@ -30,14 +31,39 @@ def headline(twin: FittedTwin) -> Outcome:
     return twin.spec.outcome([*timed, *twin.outcomes][0])
 
 
-def show_support(name: str, support: Support) -> None:
-    """One line a plan, with all reasons: nobody has to look for them."""
-    colour, icon = SUPPORT_LOOKS[support.level]
-    unsupported = support.level is SupportLevel.UNSUPPORTED
-    remark = " Only intervals are shown, no single numbers." if unsupported else ""
-    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        st.badge(f"Plan {name} {support.level.value}", color=colour, icon=icon)
-        note(plain(support.sentence + remark), width="content")
+def show_support(plans: Mapping[str, Support]) -> None:
+    """One line a plan, with all reasons: nobody has to look for them; the facts behind it in a table."""
+    for name, support in plans.items():
+        colour, icon = SUPPORT_LOOKS[support.level]
+        unsupported = support.level is SupportLevel.UNSUPPORTED
+        remark = " Only intervals are shown, no single numbers." if unsupported else ""
+        with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+            st.badge(f"Plan {name} {support.level.value}", color=colour, icon=icon)
+            note(plain(support.sentence + remark), width="content")
+    with st.expander("Support in detail", icon=":material/groups:"):
+        st.dataframe(
+            [support_facts(name, support) for name, support in plans.items()],
+            hide_index=True,
+            alt="By plan: how unlike the cohort the patient is, how many like them had it, and what is not recorded",
+        )
+        note(
+            "Unlike: rank among the cohort's own patients by distance to it. Worth: all who had the plan, counted by "
+            "nearness, tell as much as so many who are equally near. Propensity: how often physicians decide like this "
+            "for such a patient, at the least likely decision."
+        )
+
+
+def support_facts(name: str, support: Support) -> dict[str, str]:
+    """What the level of support of a plan rests on, whatever the level: a row of a table."""
+    lacking = f"{listed(support.missing)} (as in {percent(support.missing_share)} of the cohort)"
+    return {
+        "Plan": f"{name}, {support.level.value}",
+        "Unlike": f"more than {math.floor(100 * support.farther_than)} %",
+        "Alike with this plan": f"{support.alike_with_plan} of {support.alike}",
+        "Worth": f"{support.effective_with_plan:.1f}",
+        "Propensity": "not known" if math.isnan(support.propensity) else percent(support.propensity),
+        "Not recorded": lacking if support.missing else "nothing that the cohort records",
+    }
 
 
 def show_disagreements(twin: FittedTwin, question: Question) -> None:

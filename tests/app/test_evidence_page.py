@@ -19,8 +19,8 @@ from pages.parts import palette, unknowns
 from pages.parts.charts import Band, RiskPanel, risk_curves
 from pages.parts.evidence import DISAGREE, Picture, published_text, weight_text
 from pages.parts.forest import axis_end, forest
-from pages.parts.trust import model_text
-from pages.parts.words import OUTSIDE, group_text, input_text, listed, percent_span, plain
+from pages.parts.trust import model_text, support_facts
+from pages.parts.words import OUTSIDE, group_text, input_text, listed, percent, percent_span, plain
 from twin import workspace
 from twin.choice import choices
 from twin.cli.main import main
@@ -271,6 +271,38 @@ def test_an_unsupported_plan_shows_intervals_and_no_single_number(
     assert table[column].str.contains(OUTSIDE).all()
 
 
+def test_the_facts_behind_support_stand_there_whatever_the_level(app: AppTest, twin: FittedTwin) -> None:
+    frame = workspace.open_workspace().store.load(workspace.DEMONSTRATION).frame
+    for patient in patients(twin):
+        app.run()
+        app.selectbox[0].select(patient).run()
+        record = PatientRecord.from_row(twin.spec, frame[frame[twin.spec.key] == patient].iloc[0].to_dict())
+        plans = [next(box for box in app.selectbox if box.label == f"Plan {name}").value for name in "AB"]
+        facts = next(table.value for table in app.dataframe if "Alike with this plan" in table.value)
+        for (_, row), plan in zip(facts.iterrows(), plans, strict=True):
+            support = twin.support(record.known_after(0), plan)
+            assert row["Plan"].endswith(support.level.value)
+            assert row["Unlike"] == f"more than {int(100 * support.farther_than)} %"
+            assert row["Alike with this plan"] == f"{support.alike_with_plan} of {support.alike}"
+            assert row["Worth"] == f"{support.effective_with_plan:.1f}"
+            assert row["Propensity"] == percent(support.propensity)
+            assert [label for label in support.missing if label not in row["Not recorded"]] == []
+            assert ("% of the cohort" in row["Not recorded"]) == bool(support.missing)
+
+
+def test_an_unknown_propensity_is_said_to_be_unknown() -> None:
+    support = Support(SupportLevel.THIN, 40, 5, 4.25, float("nan"), 0.96, ("A", "B"), 0.126, ("few",))
+    facts = support_facts("A", support)
+    assert list(facts.values()) == [
+        "A, thin",
+        "more than 96 %",
+        "5 of 40",
+        "4.2",
+        "not known",
+        "A and B (as in 13 % of the cohort)",
+    ]
+
+
 def test_an_unsupported_curve_has_no_line_at_the_estimate() -> None:
     months, risk = np.array([0.0, 12.0, 24.0]), np.array([0.0, 0.11, 0.2])
     band = Band(months, risk, risk / 2, risk * 3)
@@ -376,7 +408,9 @@ def test_what_would_narrow_most_is_said_with_its_share(app: AppTest) -> None:
     (said,) = [text.value for text in app.markdown if text.value.startswith("* Learning")]
     top = said.split("\n")[0].replace("\\", "")
     assert first.label.lower() in top.lower()
-    assert (f"narrow it by {100 * first.narrowed:.0f} %" in top) or first.narrowed <= 0.01
+    telling = first.narrowed > unknowns.NOTHING_TO_GAIN
+    assert (f"narrow it by {100 * first.narrowed:.0f} %" in top) is telling
+    assert ("would not narrow it" in top) is not telling
 
 
 def test_at_most_three_unknowns_are_named_the_most_telling_first() -> None:
