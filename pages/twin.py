@@ -21,16 +21,17 @@ def render() -> None:
     controls = beside.container(border=True)
     with middle:
         plans = st.container()
-        answers = st.container()
+        below = st.container()
     asked = question.ask(session, session.twin, controls, plans)
     with who:
         _who(session, session.record)
-    with answers:
+    with below:
         trust.show_disagreements(session.twin, asked)
-        outcomes.show(session.twin, session.cohort, asked)
+        answers = outcomes.ask_twin(session.twin, asked)
+        outcomes.show(session.twin, session.cohort, asked, answers)
         trust.show_model(session.twin)
         unknowns.show(session.twin, asked)
-        symptoms.show(session, asked)
+        symptoms.show(session, asked, tuple(each.supported for each in answers))
         _record(asked.record)
 
 

@@ -18,8 +18,11 @@ from typing import Final
 
 import numpy as np
 
-from twin.effects.combination import CombinedEffects, Ratio
-from twin.effects.distribution import EffectDistribution
+from data.evidence import load_evidence
+from twin.choice import choices
+from twin.effects.combination import EffectRow
+from twin.effects.groups import ON_AVERAGE
+from twin.effects.sources import Sources
 from twin.evaluation.card import (
     Document,
     apart,
@@ -125,11 +128,11 @@ def _limits(twin: FittedTwin, own: Document | None, elsewhere: Sequence[Document
         yield "* It was not evaluated on another cohort: how it does elsewhere is unknown."
     for ability in twin.capability.not_offered:
         yield f"* {ability.label}: {ability.reason}."
-    for name, effects in _effects_in_order(twin):
-        for conflict in effects.conflicts:
-            if conflict.flagged:
-                about = f"{_decision_label(twin, conflict.decision)} and {twin.spec.outcome(name).label.lower()}"
-                yield f"* {about[:1].upper()}{about[1:]}: {conflict.sentence}."
+    for sources in _sources(twin):
+        for decision in sources.effects.cohort.decisions:
+            if conflict := sources.disagreement(decision):
+                about = f"{_decision_label(twin, decision)} and {sources.outcome.label.lower()}"
+                yield f"* {about[:1].upper()}{about[1:]}: {sources.sentence(conflict)}."
     yield "* Treatments were not given at random. What adjustment leaves of confounding is assumed, not known."
     yield (
         "* In evaluations the plan a patient had is taken as known at first, although it became known later: whoever "
@@ -214,14 +217,11 @@ def _method(twin: FittedTwin) -> Iterator[str]:
         "centre and year never enter. `docs/twin.md` has the details."
     )
     yield ""
-    ordered = [(name, twin.spec.outcome(name).label) for name in twin.outcomes]
-    hazards = [(label, twin.marginal.hazards[name]) for name, label in ordered if name in twin.marginal.hazards]
-    rows = [
-        (label, found.serving, found.selection.sentence if found.selection else "candidates were not compared")
-        for label, found in hazards
+    rows = [(one.outcome.label, one.serving, one.margin) for one in choices(twin)]
+    yield from table(("Outcome", "Prognosis by", "By how much"), rows)
+    hazards = [
+        (twin.spec.outcome(n).label, twin.marginal.hazards[n]) for n in twin.outcomes if n in twin.marginal.hazards
     ]
-    rows += [(label, "ridge logistic regression", "") for name, label in ordered if name in twin.marginal.binaries]
-    yield from table(("Outcome", "Prognosis by", "Why"), rows)
     compared = [
         (
             label,
@@ -247,36 +247,36 @@ def _effects(twin: FittedTwin) -> Iterator[str]:
         "cohort, "
         "with 90 % intervals. *Published* is the prior from trials and registries (`docs/evidence.md`), *cohort* the "
         "doubly robust estimate with sampling error only. Weight of what is published: "
-        f"{twin.origin.evidence_weight:g} (0 the cohort alone, 0.5 each by its variance, 1 the publications alone)."
+        f"{twin.origin.evidence_weight:g} (0 the cohort alone, 0.5 each by its variance, 1 the publications alone). "
+        "Where none of the sources behind a prior was read, it is an assumption, and no number of theirs stands here. "
+        "Averages and differences between groups of patients are weighed together, so what is used may lie outside "
+        "of both its sources."
     )
     yield ""
     rows = [
-        (twin.spec.outcome(name).label, *_effect_row(twin, effects, decision))
-        for name, effects in _effects_in_order(twin)
-        for decision in dict.fromkeys(term.decision for term in effects.prior.terms)
+        _effect_row(twin, sources, row) for sources in _sources(twin) for row in sources.rows if row.group == ON_AVERAGE
     ]
     yield from table(("Outcome", "Treatment", "Published", "Cohort", "Used"), rows)
 
 
-def _effects_in_order(twin: FittedTwin) -> list[tuple[str, CombinedEffects]]:
-    effects = twin.effects.by_outcome
-    return [(outcome.name, effects[outcome.name]) for outcome in twin.spec.outcomes if outcome.name in effects]
+def _sources(twin: FittedTwin) -> list[Sources]:
+    """Of the outcomes that decisions have effects on, in the order of the specification."""
+    evidence, effects = load_evidence(twin.spec), twin.effects.by_outcome
+    return [
+        Sources(twin.spec, outcome, effects[outcome.name], evidence)
+        for outcome in twin.spec.outcomes
+        if outcome.name in effects
+    ]
 
 
-def _effect_row(twin: FittedTwin, effects: CombinedEffects, decision: str) -> tuple[str, ...]:
-    learnt = decision in effects.cohort.decisions
+def _effect_row(twin: FittedTwin, sources: Sources, row: EffectRow) -> tuple[str, ...]:
     return (
-        _decision_label(twin, decision),
-        _on_average(effects.prior, effects, decision),
-        _on_average(effects.cohort.distribution, effects, decision) if learnt else "not taught",
-        _on_average(effects.combined, effects, decision),
+        sources.outcome.label,
+        _decision_label(twin, row.decision),
+        sources.unpublished(row.decision) or str(row.prior),
+        sources.untaught(row.decision) or str(row.cohort),
+        str(row.combined),
     )
-
-
-def _on_average(distribution: EffectDistribution, effects: CombinedEffects, decision: str) -> str:
-    own = np.array([term.decision == decision for term in distribution.terms], dtype=float)
-    mean, sd = distribution.of((effects.cohort.average * own)[None, :])
-    return str(Ratio.of(float(mean[0]), float(sd[0])))
 
 
 def _maintenance() -> Iterator[str]:

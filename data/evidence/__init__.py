@@ -2,12 +2,13 @@
 
 from data.evidence.groups import Comparison, Condition, Group, parse_group
 from data.evidence.load import load_evidence, read_evidence
-from data.evidence.table import NO, YES, Design, Evidence, GivenAs, Measure, PublishedEffect, Spread
+from data.evidence.table import NO, YES, Basis, Design, Evidence, GivenAs, Measure, PublishedEffect, Spread
 from data.evidence.terms import EffectTerm, load_terms, read_terms, weak_prior_sd
 
 __all__ = [
     "NO",
     "YES",
+    "Basis",
     "Comparison",
     "Condition",
     "Design",

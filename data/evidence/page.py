@@ -11,7 +11,7 @@ from pathlib import Path
 
 from data.dictionary import DEFAULT_SPECIFICATION, load_specification
 from data.evidence.load import load_evidence
-from data.evidence.table import NO, YES, Design, Evidence, GivenAs, Measure, PublishedEffect, Spread
+from data.evidence.table import NO, YES, Basis, Design, Evidence, GivenAs, Measure, PublishedEffect, Spread
 from data.schema import Specification
 
 _MEASURES = {Measure.HAZARD_RATIO: "HR", Measure.ODDS_RATIO: "OR"}
@@ -55,7 +55,8 @@ def _reading_guide() -> Iterator[str]:
     yield "moves no figure."
     yield ""
     yield "A figure is printed only if it was read in a text that can be named (*read in*). One that is recalled and"
-    yield "was not read may steer the prior, with a wide assumed SD; its row says so and names the source."
+    yield "was not read may steer the prior, with a wide assumed SD; its row says so and names the source. Where no row"
+    yield "behind a prior was read, screen and model card call it assumed and print no ratio as published."
     yield ""
 
 
@@ -143,15 +144,25 @@ def _missing(spec: Specification, evidence: Evidence) -> Iterator[str]:
     yield ""
     yield "No published effect is used for:"
     yield ""
-    subjects = dict.fromkeys([*(decision.column for decision in spec.decisions), *evidence.decisions])
-    for subject in subjects:
-        without = [outcome.label.lower() for outcome in spec.outcomes if not evidence.rows(subject, outcome.name)]
-        if without:
-            yield f"* {_label(spec, subject)}: {', '.join(without)}"
+    yield from _resting_on(spec, evidence, Basis.NONE)
     yield ""
+    unread = list(_resting_on(spec, evidence, Basis.UNREAD))
+    if unread:
+        yield "No published figure stands behind these: they are assumed, from sources that nobody here could read."
+        yield ""
+        yield from unread
+        yield ""
     if evidence.open_questions:
         yield evidence.open_questions
         yield ""
+
+
+def _resting_on(spec: Specification, evidence: Evidence, basis: Basis) -> Iterator[str]:
+    """An item a subject that has such outcomes."""
+    for subject in dict.fromkeys([*(decision.column for decision in spec.decisions), *evidence.decisions]):
+        found = [outcome.label.lower() for outcome in spec.outcomes if evidence.basis(subject, outcome.name) is basis]
+        if found:
+            yield f"* {_label(spec, subject)}: {', '.join(found)}"
 
 
 def _label(spec: Specification, column: str) -> str:

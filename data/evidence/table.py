@@ -33,6 +33,17 @@ class Design(StrEnum):
     OBSERVATIONAL = "observational"
 
 
+class Basis(StrEnum):
+    """What the rows behind a prior rest on."""
+
+    READ = "read"
+    """At least one of them was read."""
+    UNREAD = "unread"
+    """None of them was: their figures steer, and are not printed as evidence."""
+    NONE = "none"
+    """There are none."""
+
+
 class GivenAs(StrEnum):
     """How the publication gives the effect; anything but `RATIO` was worked out, as the note says."""
 
@@ -160,3 +171,10 @@ class Evidence:
             for effect in self.effects
             if effect.decision == decision and effect.outcome == outcome and used in (None, effect.used)
         )
+
+    def basis(self, decision: str, outcome: str) -> Basis:
+        """What the prior of `decision` on `outcome` rests on."""
+        rows = self.rows(decision, outcome)
+        if not rows:
+            return Basis.NONE
+        return Basis.READ if any(effect.verified for effect in rows) else Basis.UNREAD

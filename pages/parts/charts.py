@@ -129,6 +129,18 @@ def _add_band(
     )
 
 
+def hatching(dash: str, palette: Palette) -> dict[str, object]:
+    """The filling of an interval within which no single number is shown, by the manner of its plan."""
+    return {
+        "shape": HATCHES[dash],
+        "fgcolor": palette.observed,
+        "fgopacity": 0.6,
+        "bgcolor": "rgba(0,0,0,0)",
+        "size": 9,
+        "solidity": 0.1,
+    }
+
+
 def _add_hatched(
     figure: go.Figure,
     column: int,
@@ -140,20 +152,12 @@ def _add_hatched(
     palette: Palette,
 ) -> None:
     """The interval of a risk that nobody knows: its outline in the plan's manner, filled with grey hatching."""
-    pattern = {
-        "shape": HATCHES[dash],
-        "fgcolor": palette.observed,
-        "fgopacity": 0.6,
-        "bgcolor": "rgba(0,0,0,0)",
-        "size": 9,
-        "solidity": 0.1,
-    }
     figure.add_trace(
         go.Scatter(
             x=months,
             y=outline,
             fill="toself",
-            fillpattern=pattern,
+            fillpattern=hatching(dash, palette),
             line={"color": colour, "dash": dash, "width": 1},
             mode="lines",
             name=name,

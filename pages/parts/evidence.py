@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Final
 
 import streamlit as st
 
-from data.evidence import NO, YES, Design, Evidence, Measure, PublishedEffect, Spread
+from data.evidence import NO, YES, Basis, Design, Measure, PublishedEffect, Spread
 from data.evidence.page import NOT_SHOWN
-from data.schema import Decision, Outcome, OutcomeKind, Specification
+from data.schema import Decision, OutcomeKind, Specification
 from pages.parts import palette
 from pages.parts.charts import SHOWN_WITHOUT_MODE_BAR
 from pages.parts.forest import ForestGroup, Mark, alternative, axis_end, forest
 from pages.parts.widgets import note
 from pages.parts.words import capitalised, counted, group_text, input_text, listed, plain
 from twin.effects.cohort import BOTH_REAL, Overlap
-from twin.effects.combination import CombinedEffects, Conflict, EffectRow
-from twin.effects.groups import ON_AVERAGE, side_by_side
+from twin.effects.combination import Conflict, EffectRow
+from twin.effects.groups import ON_AVERAGE
+from twin.effects.sources import Sources
 
-SOURCES: Final = ("Published", "Cohort", "Combined")
-NOTHING_PUBLISHED: Final = "no published effect; wide prior"
-ASSUMED_SMALL: Final = "no published effect; assumed small"
+MARKS: Final = ("Published", "Cohort", "Combined")
 DISAGREE: Final = "≠ they disagree"
 BALANCED: Final = 0.1
 """Standardised difference up to which arms count as balanced: Austin 2009 (doi:10.1002/sim.3697)"""
@@ -35,24 +32,13 @@ DESIGNS: Final = {
 }
 
 
-@dataclass(frozen=True)
-class Picture:
-    """The effects of every decision on one outcome, with what stands behind them."""
-
-    spec: Specification
-    outcome: Outcome
-    effects: CombinedEffects
-    evidence: Evidence
+class Picture(Sources):
+    """The effects of every decision on one outcome, as figures and tables show them."""
 
     @property
     def measure(self) -> str:
         """What the effects are."""
         return "odds ratio" if self.outcome.kind is OutcomeKind.BINARY else "hazard ratio"
-
-    @cached_property
-    def rows(self) -> tuple[EffectRow, ...]:
-        """By decision and group."""
-        return side_by_side(self.effects, self.spec)
 
     @property
     def decisions(self) -> list[Decision]:
@@ -60,36 +46,16 @@ class Picture:
         found = {row.decision for row in self.rows}
         return [decision for decision in self.spec.decisions if decision.column in found]
 
-    def published(self, decision: str) -> bool:
-        """Whether a published effect of a decision on the outcome enters the prior."""
-        return bool(self.evidence.rows(decision, self.outcome.name))
-
-    def conflict(self, decision: str) -> Conflict | None:
-        """How far trials and cohort are apart; ``None`` where one of them says nothing."""
-        mine = (entry for entry in self.effects.conflicts if entry.decision == decision)
-        return next(mine, None) if self.published(decision) else None
-
-    def disagreement(self, decision: str) -> Conflict | None:
-        """The conflict of a decision, if it is more than chance."""
-        conflict = self.conflict(decision)
-        return conflict if conflict is not None and conflict.flagged else None
-
     def groups(self, decision: str) -> list[ForestGroup]:
         """The groups of a decision as a figure shows them."""
         rows = [row for row in self.rows if row.decision == decision]
         return [ForestGroup(capitalised(row.group), self.marks(row), self._remark(row)) for row in rows]
 
     def marks(self, row: EffectRow) -> tuple[Mark, ...]:
-        """What each source says, in the order of `SOURCES`."""
-        brought_about = row.decision in self.outcome.triggers
-        published = row.prior if self.published(row.decision) else None
-        absences = (
-            ASSUMED_SMALL if brought_about else NOTHING_PUBLISHED,
-            "not asked: it may be a consequence" if brought_about else "too few to tell",
-            "",
-        )
-        ratios = (published, row.cohort, row.combined)
-        return tuple(Mark(*entry) for entry in zip(SOURCES, ratios, absences, strict=True))
+        """What each source says, in the order of `MARKS`."""
+        absences = (self.unpublished(row.decision), self.untaught(row.decision), "")
+        ratios = (None if absences[0] else row.prior, row.cohort, row.combined)
+        return tuple(Mark(*entry) for entry in zip(MARKS, ratios, absences, strict=True))
 
     def _remark(self, row: EffectRow) -> str:
         return DISAGREE if row.group == ON_AVERAGE and self.disagreement(row.decision) else ""
@@ -129,20 +95,25 @@ def _panel(picture: Picture, decision: Decision, groups: list[ForestGroup], end:
     )
     conflict = picture.conflict(decision.column)
     if conflict is not None and conflict.flagged:
-        st.markdown(f":material/warning: **Trials and cohort disagree.** {plain(capitalised(conflict.sentence))}.")
+        elsewhere = "Trials" if picture.basis(decision.column) is Basis.READ else "Assumption"
+        said = plain(capitalised(picture.sentence(conflict)))
+        st.markdown(f":material/warning: **{elsewhere} and cohort disagree.** {said}.")
     else:
         note(plain(f"{capitalised(_agreement(picture, decision, conflict))}."))
 
 
 def _agreement(picture: Picture, decision: Decision, conflict: Conflict | None) -> str:
     if conflict is not None:
-        return f"on average: {conflict.sentence}"
+        return f"on average: {picture.sentence(conflict)}"
     if decision.column in picture.outcome.triggers:
         outcome = picture.outcome.label.lower()
         return f"{outcome} can bring this decision about, and no cohort tells a consequence from a cause"
-    if not picture.published(decision.column):
-        return "nothing is published that the cohort could be compared with"
-    return "the cohort cannot tell: the published effects stand alone"
+    alone = {
+        Basis.NONE: "nothing is published that the cohort could be compared with",
+        Basis.UNREAD: "the cohort cannot tell: what is assumed from sources that nobody here could read stands alone",
+        Basis.READ: "the cohort cannot tell: the published effects stand alone",
+    }
+    return alone[picture.basis(decision.column)]
 
 
 def _table(picture: Picture) -> None:

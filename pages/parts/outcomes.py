@@ -16,7 +16,7 @@ from pages.parts.charts import Band, RiskPanel, Steps
 from pages.parts.question import Question
 from pages.parts.trust import show_support
 from pages.parts.widgets import note
-from pages.parts.words import OUTSIDE, out_of_hundred, percent, percent_range, percent_span
+from pages.parts.words import OUTSIDE, capitalised, out_of_hundred, percent, percent_range, percent_span, plain
 from twin.arrays import Floats
 from twin.curve import Estimate, RiskCurve
 from twin.observed import observed_on_plan
@@ -34,6 +34,8 @@ class PlanAnswer:
     plan: str
     curves: Mapping[str, RiskCurve]
     binary: Mapping[str, Estimate]
+    together: Mapping[tuple[str, str], tuple[Estimate, Estimate]]
+    """Of each pair of binary outcomes, the probabilities of both and of at least one"""
     support: Support
 
     def estimate(self, outcome: Outcome, month: float) -> Estimate:
@@ -59,16 +61,21 @@ def ask_twin(twin: FittedTwin, question: Question) -> list[PlanAnswer]:
     plans = [plan for plan in (question.plan_a, question.plan_b) if plan is not None]
     answer = twin.answer(question.record, plans, np.arange(0.0, question.horizon_months + 1.0))
     return [
-        PlanAnswer(name, plan, answer.curves(plan), answer.probabilities(plan), twin.support(question.record, plan))
+        PlanAnswer(
+            name,
+            plan,
+            answer.curves(plan),
+            answer.probabilities(plan),
+            answer.together(plan),
+            twin.support(question.record, plan),
+        )
         for name, plan in zip("AB", plans, strict=False)
     ]
 
 
-def show(twin: FittedTwin, cohort: Cohort, question: Question) -> None:
+def show(twin: FittedTwin, cohort: Cohort, question: Question, answers: list[PlanAnswer]) -> None:
     """Draw the answers to a question."""
-    answers = ask_twin(twin, question)
-    for each in answers:
-        show_support(each.name, each.support)
+    show_support({each.name: each.support for each in answers})
     _curves(twin, cohort, question, answers)
     _numbers(twin, question, answers)
     with st.expander("In words", icon=":material/notes:"):
@@ -140,12 +147,34 @@ def _numbers(twin: FittedTwin, question: Question, answers: list[PlanAnswer]) ->
             estimate = each.estimate(outcome, question.horizon_months)
             lines.append(f":{colour}[**{each.name}** {each.said(estimate)}]")
         column.markdown("  \n".join(lines))
+    _pairs(twin, answers)
+    pairs = "Either and both: by the two chances and by how often they came together in this cohort. "
     note(
         f"Risks by month {question.horizon_months} (outcomes that name a month: at that month), "
-        f"in brackets the {twin.origin.interval_label} interval. Benefit and harm stand apart: they are not summed. "
+        f"in brackets the {twin.origin.interval_label} interval. "
+        f"{pairs if answers[0].together else ''}Benefit and harm stand apart: they are not summed. "
         "What decisions do is taken from published effects and from this cohort, adjusted for what it records, as the "
         "Evidence page shows; who had which here was not left to chance, so a difference is no proof of effect."
     )
+
+
+def _pairs(twin: FittedTwin, answers: list[PlanAnswer]) -> None:
+    """Harms that come together: how likely either and both are."""
+    of_plans = [_together(twin, each) for each in answers]
+    for label in of_plans[0]:
+        plans = zip(answers, of_plans, ("blue", "orange"), strict=False)
+        said = [f":{colour}[**{each.name}** {each.said(risks[label])}]" for each, risks, colour in plans]
+        st.markdown(f"**{plain(label)}**: {' · '.join(said)}")
+
+
+def _together(twin: FittedTwin, each: PlanAnswer) -> dict[str, Estimate]:
+    """Chances of two yes-or-no outcomes together, by what they are called."""
+    found = {}
+    for names, (both, either) in each.together.items():
+        first, second = (twin.spec.outcome(name).label.lower() for name in names)
+        found[capitalised(f"{first}, {second}, or both")] = either
+        found[f"Both {first} and {second}"] = both
+    return found
 
 
 def _words(twin: FittedTwin, question: Question, answers: list[PlanAnswer]) -> None:
@@ -160,10 +189,17 @@ def _sentences(twin: FittedTwin, question: Question, each: PlanAnswer) -> list[s
     for outcome in _offered(twin, [each]):
         estimate = each.estimate(outcome, question.horizon_months)
         within = "" if outcome.kind is OutcomeKind.BINARY else f" within {question.horizon_months} months"
-        span = f"{100 * estimate.lower:.0f} to {100 * estimate.upper:.0f}"
-        said = f"{out_of_hundred(estimate.value)} patients like this one ({span})"
-        sentences.append(f"{outcome.label}{within}: {said if each.supported else f'{span} of 100, {OUTSIDE}'}.")
+        sentences.append(f"{outcome.label}{within}: {_frequency(each, estimate)}.")
+    sentences += [f"{label}: {_frequency(each, risk)}." for label, risk in _together(twin, each).items()]
     return sentences
+
+
+def _frequency(each: PlanAnswer, estimate: Estimate) -> str:
+    """A risk as a natural frequency; the interval alone where the cohort does not support more."""
+    span = f"{100 * estimate.lower:.0f} to {100 * estimate.upper:.0f}"
+    if each.supported:
+        return f"{out_of_hundred(estimate.value)} patients like this one ({span})"
+    return f"{span} of 100, {OUTSIDE}"
 
 
 def _alternative(twin: FittedTwin, question: Question, answers: list[PlanAnswer]) -> str:
@@ -193,4 +229,7 @@ def _table(twin: FittedTwin, question: Question, answers: list[PlanAnswer]) -> N
                 estimate = each.estimate(outcome, month)
                 row[f"Plan {each.name} ({each.plan})"] = each.said(estimate)
             rows.append(row)
+    for label in _together(twin, answers[0]):
+        said = {f"Plan {each.name} ({each.plan})": each.said(_together(twin, each)[label]) for each in answers}
+        rows.append({"Outcome": label, "By month": "", **said})
     st.dataframe(rows, hide_index=True, alt="The risks of the figure and their intervals, by outcome and month")

@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from data.symptoms import Questionnaire
-from pages.parts.charts import FONT
+from pages.parts.charts import FONT, hatching
 from pages.parts.palette import Palette
 from twin.arrays import Flags, Floats
 
@@ -30,6 +30,8 @@ class Course:
     upper: Floats
     range_lower: Floats
     range_upper: Floats
+    supported: bool = True
+    """Whether the means may be shown, and not their intervals only"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +61,10 @@ def symptom_course(panel: SymptomPanel, asked: Questionnaire, palette: Palette) 
 def _plan(
     course: Course, weeks: Floats, name: str, apart: float, drawn: dict[str, Any], palette: Palette
 ) -> list[dict[str, Any]]:
-    """The band, the bars `apart` weeks beside their week, and the line, `drawn` as it says, of one plan."""
+    """The band, the bars `apart` weeks beside their week, and the line, `drawn` as it says, of one plan.
+
+    Of a plan that is not supported the band is an outline, hatched, and there is no line.
+    """
     colour = drawn["color"]
     there = ~np.isnan(course.mean)
     x, mean, lower, upper = weeks[there], course.mean[there], course.lower[there], course.upper[there]
@@ -70,8 +75,11 @@ def _plan(
         "y": np.concatenate([upper, lower[::-1]]),
         "mode": "lines",
         "fill": "toself",
-        "fillcolor": palette.band(colour, 0.22),
-        "line": {"width": 0},
+        **(
+            {"fillcolor": palette.band(colour, 0.22), "line": {"width": 0}}
+            if course.supported
+            else {"fillpattern": hatching(drawn["dash"], palette), "line": {**drawn, "width": 1}}
+        ),
         "hoverinfo": "skip",
     }
     bars = {
@@ -92,7 +100,8 @@ def _plan(
         + "%{y:.1f} (%{customdata[0]:.1f}-%{customdata[1]:.1f}), singly %{customdata[2]:.0f}-%{customdata[3]:.0f}"
         + "<extra></extra>",
     }
-    return [{"type": "scatter", "showlegend": False, **trace} for trace in (band, bars, line)]
+    traces = (band, bars, line) if course.supported else (band, bars)
+    return [{"type": "scatter", "showlegend": False, **trace} for trace in traces]
 
 
 def _own(own: Floats, used: Flags, weeks: Floats, palette: Palette) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -16,7 +16,7 @@ from pages.parts.question import Question
 from pages.parts.session import Session
 from pages.parts.symptom_charts import Course, SymptomPanel, symptom_course
 from pages.parts.widgets import note
-from pages.parts.words import plain, plan_name
+from pages.parts.words import OUTSIDE, plain, plan_name
 from twin.arrays import Flags, Floats
 from twin.symptoms import SymptomCurves, SymptomModel
 
@@ -49,6 +49,8 @@ class Expected:
     model: SymptomModel
     curves: tuple[SymptomCurves, ...]
     """Under plan A and, where there is one, plan B; all items of the questionnaire"""
+    supported: tuple[bool, ...]
+    """Of the same plans, whether the means may be shown, and not their intervals only"""
     own: Floats
     """(items, weeks) the patient's ratings, NaN where there is none"""
     used: Flags
@@ -67,29 +69,36 @@ class Expected:
     def of_group(self, group: str) -> list[ShownItem]:
         """The items of a part of the questionnaire, or of the overview."""
         return [
-            ShownItem(item, tuple(_course(curves, row) for curves in self.curves), self.own[row])
+            ShownItem(item, tuple(self._courses(row)), self.own[row])
             for row, item in enumerate(self.model.questionnaire.items)
             if (item.shown if group == OVERVIEW else item.group == group)
         ]
 
+    def _courses(self, row: int) -> Iterator[Course]:
+        for curves, supported in zip(self.curves, self.supported, strict=True):
+            yield Course(
+                curves.mean[0, row],
+                curves.lower[0, row],
+                curves.upper[0, row],
+                curves.range_lower[0, row],
+                curves.range_upper[0, row],
+                supported,
+            )
 
-def _course(curves: SymptomCurves, row: int) -> Course:
-    return Course(
-        curves.mean[0, row],
-        curves.lower[0, row],
-        curves.upper[0, row],
-        curves.range_lower[0, row],
-        curves.range_upper[0, row],
-    )
 
+def show(session: Session, question: Question, supported: tuple[bool, ...]) -> None:
+    """Draw the expected ratings of the patient; one sentence where the twin has no model of them.
 
-def show(session: Session, question: Question) -> None:
-    """Draw the expected ratings of the patient; one sentence where the twin has no model of them."""
+    Args:
+        session: Whose cohort and twin.
+        question: What is asked.
+        supported: Of each plan compared, whether single numbers may be shown, and not intervals only.
+    """
     model = session.twin.symptoms
     if model is None:
         note(f"Symptoms over time are not shown: {plain(_absence(session))}.")
     else:
-        _section(_expected(model, session, question), question)
+        _section(_expected(model, session, question, supported), question)
 
 
 @st.fragment
@@ -118,13 +127,13 @@ def _absence(session: Session) -> str:
     return str(said.get("reason") or "the twin was fitted before the ratings came, fit it again")
 
 
-def _expected(model: SymptomModel, session: Session, question: Question) -> Expected:
+def _expected(model: SymptomModel, session: Session, question: Question, supported: tuple[bool, ...]) -> Expected:
     plans = [plan for plan in (question.plan_a, question.plan_b) if plan is not None]
     used = model.given_by(question.alive_until, [*plans, session.record.plan_so_far])
     own = _own_ratings(model, session, str(question.record.patient_id))
     observed = np.where(used, own, np.nan)[None]
     curves = tuple(model.curves(question.record, plan, observed=observed) for plan in plans)
-    return Expected(model, curves, own, used)
+    return Expected(model, curves, supported, own, used)
 
 
 def _own_ratings(model: SymptomModel, session: Session, patient: str) -> Floats:
@@ -179,7 +188,8 @@ def _alternative(expected: Expected, shown: ShownItem) -> str:
     asked = expected.model.questionnaire
     parts = [
         f"{plan} "
-        + ", ".join(f"week {week:g}: {_mean(mean)}" for week, mean in zip(asked.weeks, course.mean, strict=True))
+        + ", ".join(f"week {number:g}: {_briefly(course, week)}" for week, number in enumerate(asked.weeks))
+        + ("" if course.supported else f", {OUTSIDE}")
         for plan, course in zip(expected.plans, shown.courses, strict=True)
     ]
     answers = zip(asked.weeks, shown.own, strict=True)
@@ -202,6 +212,8 @@ def _remarks(expected: Expected, question: Question) -> None:
             "Dots: this patient's own ratings; filled: given by the moment asked, whichever plan is followed, and used "
             "for the weeks after; open: not used."
         )
+    if not all(expected.supported):
+        said.append(f"Hatched: {OUTSIDE}; only intervals are shown, no means.")
     said += _unfitted(expected.model, question)
     said.append(
         "Plans differ as they did in this cohort, adjusted for what it records: a difference is an association and no "
@@ -236,12 +248,21 @@ def _table(expected: Expected, items: Sequence[ShownItem]) -> None:
 
 
 def _cell(course: Course, week: int) -> str:
-    """Mean, in brackets its interval, then the range of single ratings."""
+    """Mean, in brackets its interval, then the range of single ratings; without the mean where it is not supported."""
     if np.isnan(course.mean[week]):
         return TOO_FEW
-    interval = f"{course.lower[week]:.1f}-{course.upper[week]:.1f}"
-    return f"{course.mean[week]:.1f} ({interval}), singly {course.range_lower[week]:.0f}-{course.range_upper[week]:.0f}"
+    singly = f"singly {course.range_lower[week]:.0f}-{course.range_upper[week]:.0f}"
+    if not course.supported:
+        return f"{_interval(course, week)}, {singly}, {OUTSIDE}"
+    return f"{course.mean[week]:.1f} ({_interval(course, week)}), {singly}"
 
 
-def _mean(mean: float) -> str:
-    return TOO_FEW if np.isnan(mean) else f"{mean:.1f}"
+def _briefly(course: Course, week: int) -> str:
+    """The mean, or where it is not supported its interval."""
+    if np.isnan(course.mean[week]):
+        return TOO_FEW
+    return f"{course.mean[week]:.1f}" if course.supported else _interval(course, week)
+
+
+def _interval(course: Course, week: int) -> str:
+    return f"{course.lower[week]:.1f}-{course.upper[week]:.1f}"

@@ -17,17 +17,20 @@ from data.evidence import Evidence, load_evidence, parse_group
 from data.schema import Specification
 from pages.parts import palette, unknowns
 from pages.parts.charts import Band, RiskPanel, risk_curves
-from pages.parts.evidence import ASSUMED_SMALL, DISAGREE, NOTHING_PUBLISHED, Picture, published_text, weight_text
+from pages.parts.evidence import DISAGREE, Picture, published_text, weight_text
 from pages.parts.forest import axis_end, forest
-from pages.parts.trust import model_text
-from pages.parts.words import OUTSIDE, group_text, input_text, listed, percent_span, plain
+from pages.parts.trust import model_text, support_facts
+from pages.parts.words import OUTSIDE, group_text, input_text, listed, percent, percent_span, plain
 from twin import workspace
+from twin.choice import choices
 from twin.cli.main import main
 from twin.effects import combination
+from twin.effects.sources import ASSUMED_SMALL, ASSUMED_UNREAD, NOTHING_PUBLISHED
 from twin.prediction import FittedTwin
 from twin.record import PatientRecord
 from twin.selection import CandidateScore, Selection
 from twin.support import Support, SupportLevel
+from twin.trainer import FEWEST_TO_COMPARE
 from twin.unknowns import Narrowing, narrowings
 
 APP = str(Path(__file__).parents[2] / "app.py")
@@ -115,6 +118,28 @@ def test_a_decision_that_the_outcome_brings_about_is_not_asked_of_the_cohort(app
     said = next(text for text in alternatives(app) if text.startswith("Neck dissection"))
     assert f"Published {ASSUMED_SMALL}, Cohort not asked" in said
     assert "can bring this decision about" in shown(app)
+
+
+@pytest.mark.parametrize("flagged", [True, False])
+@pytest.mark.parametrize("outcome", ["locoregional_failure", "distant_failure"])
+def test_what_rests_on_rows_nobody_read_is_nowhere_printed_as_published(
+    app: AppTest, twin: FittedTwin, monkeypatch: pytest.MonkeyPatch, outcome: str, flagged: bool
+) -> None:
+    monkeypatch.setattr(combination, "DISAGREEMENT_Z", 0.0 if flagged else np.inf)
+    on_evidence(app)
+    app.selectbox[0].select(outcome).run()
+    assert not app.error
+    unread = [row for row in picture(twin, outcome).rows if row.decision == "concurrent_chemo"]
+    said = next(text for text in alternatives(app) if text.startswith("Concurrent chemotherapy"))
+    assert said.count(f"Published {ASSUMED_UNREAD}") == len(unread)
+    assert not re.search(r"Published \d", said)
+    table = next(frame.value for frame in app.dataframe if "Combined" in frame.value)
+    mine = table[table["Decision"] == "Concurrent chemotherapy"]
+    assert list(mine["Published"]) == [ASSUMED_UNREAD] * len(unread)
+    text = shown(app).replace("\\", "")
+    assert "against a prior assumed from sources that nobody here could read" in text
+    assert ("Assumption and cohort disagree" in text) is flagged
+    assert not [row.prior for row in unread if str(row.prior) in text]
 
 
 def test_overlap_is_a_row_a_decision_with_whole_patients(app: AppTest, twin: FittedTwin) -> None:
@@ -229,7 +254,7 @@ def test_an_unsupported_plan_shows_intervals_and_no_single_number(
     app.run()
     assert not app.error
     numbers = [text for text in (markdown.value for markdown in app.markdown) if ":orange[**B**" in text]
-    assert len(numbers) == 5
+    assert len(numbers) == 7  # five outcomes, either of two and both
     for text in numbers:
         of_a, of_b = text.split(":orange")
         assert re.search(r"\d+ % \(\d+-\d+\)", of_a)
@@ -239,11 +264,43 @@ def test_an_unsupported_plan_shows_intervals_and_no_single_number(
     said = alternatives(app)[0]
     assert said.count(OUTSIDE) == 3
     words = next(text.value for text in app.markdown if text.value.startswith("**Plan B:"))
-    assert words.count(OUTSIDE) == 5
+    assert words.count(OUTSIDE) == 7
     assert "patients like this one" not in words
     table = next(frame.value for frame in app.dataframe if "By month" in frame.value)
     column = next(name for name in table.columns if name.startswith("Plan B"))
     assert table[column].str.contains(OUTSIDE).all()
+
+
+def test_the_facts_behind_support_stand_there_whatever_the_level(app: AppTest, twin: FittedTwin) -> None:
+    frame = workspace.open_workspace().store.load(workspace.DEMONSTRATION).frame
+    for patient in patients(twin):
+        app.run()
+        app.selectbox[0].select(patient).run()
+        record = PatientRecord.from_row(twin.spec, frame[frame[twin.spec.key] == patient].iloc[0].to_dict())
+        plans = [next(box for box in app.selectbox if box.label == f"Plan {name}").value for name in "AB"]
+        facts = next(table.value for table in app.dataframe if "Alike with this plan" in table.value)
+        for (_, row), plan in zip(facts.iterrows(), plans, strict=True):
+            support = twin.support(record.known_after(0), plan)
+            assert row["Plan"].endswith(support.level.value)
+            assert row["Unlike"] == f"more than {int(100 * support.farther_than)} %"
+            assert row["Alike with this plan"] == f"{support.alike_with_plan} of {support.alike}"
+            assert row["Worth"] == f"{support.effective_with_plan:.1f}"
+            assert row["Propensity"] == percent(support.propensity)
+            assert [label for label in support.missing if label not in row["Not recorded"]] == []
+            assert ("% of the cohort" in row["Not recorded"]) == bool(support.missing)
+
+
+def test_an_unknown_propensity_is_said_to_be_unknown() -> None:
+    support = Support(SupportLevel.THIN, 40, 5, 4.25, float("nan"), 0.96, ("A", "B"), 0.126, ("few",))
+    facts = support_facts("A", support)
+    assert list(facts.values()) == [
+        "A, thin",
+        "more than 96 %",
+        "5 of 40",
+        "4.2",
+        "not known",
+        "A and B (as in 13 % of the cohort)",
+    ]
 
 
 def test_an_unsupported_curve_has_no_line_at_the_estimate() -> None:
@@ -267,7 +324,7 @@ def test_the_twin_names_only_disagreements_about_what_the_plans_differ_in(
     app.run()
     next(box for box in app.selectbox if box.label == "Plan A").select("010").run()
     next(box for box in app.selectbox if box.label == "Plan B").select("011").run()
-    (said,) = [text.value for text in app.markdown if "Trials and this cohort disagree" in text.value]
+    (said,) = [text.value for text in app.markdown if "and this cohort disagree" in text.value]
     assert "what neck dissection does to death, by more than chance" in said
     assert "chemotherapy" not in said
     assert [link.proto.page for link in app.get("page_link")] == ["evidence"]
@@ -285,15 +342,38 @@ def score(name: str, brier: float, *, serves: bool) -> CandidateScore:
 
 
 def test_the_serving_model_is_named_with_its_margin(twin: FittedTwin) -> None:
-    assert "only ridge Cox regression was fitted" in model_text(twin)
-    assert f"--cohort {workspace.DEMONSTRATION}" in model_text(twin)
-    scores = (score("plain", 0.2, serves=False), score("clever", 0.1, serves=True))
-    chosen = Selection(scores, folds=5, horizon=60.0, patients=150, events=60)
-    hazards = {name: replace(entry, selection=chosen) for name, entry in twin.marginal.hazards.items()}
-    compared = replace(twin, marginal=replace(twin.marginal, hazards=hazards))
-    said = model_text(compared).replace("\\", "")
-    assert said.startswith("For death, clever model serves: its integrated Brier score 0.1000 is below")
-    assert "Locoregional failure: clever model; distant failure: clever model." in said
+    hazards = twin.marginal.hazards
+    enough = replace(hazards["death"], event=replace(hazards["death"].event, events=FEWEST_TO_COMPARE))
+    left_out = replace(twin, marginal=replace(twin.marginal, hazards={**hazards, "death": enough}))
+    text = model_text(left_out, list(choices(left_out)))
+    assert f"were not compared: `python -m twin fit --cohort {workspace.DEMONSTRATION}`" in text
+    scores = (score("plain", 0.2, serves=False), score("clever", 0.1, serves=True), score("odd", 0.3, serves=False))
+    ahead = Selection(scores, folds=5, horizon=60.0, patients=150, events=60)
+    behind = replace(ahead, scores=tuple(replace(one, serves=one.name == "plain") for one in scores))
+    few = replace(hazards["distant_failure"].event, events=FEWEST_TO_COMPARE - 1)
+    changed = {
+        "death": replace(hazards["death"], selection=ahead),
+        "locoregional_failure": replace(hazards["locoregional_failure"], selection=behind),
+        "distant_failure": replace(hazards["distant_failure"], event=few, selection=None),
+    }
+    compared = replace(twin, marginal=replace(twin.marginal, hazards=changed))
+    found = {one.outcome.name: one for one in choices(compared)}
+    assert list(found) == list(twin.outcomes)
+    assert found["death"].margin == "integrated Brier score 0.1000, 0.1000 (SE 0.0010) below plain model"
+    assert found["locoregional_failure"].margin == (
+        "integrated Brier score 0.2000; best other: clever model, 0.1000 (SE 0.0010) below, within one SE"
+    )
+    assert found["distant_failure"].margin == "not compared: 49 events, below 50"
+    text = model_text(compared, list(found.values())).replace("\\", "")
+    assert text.startswith("Prognosis by clever model for death; plain model for locoregional failure; ridge Cox")
+    assert "were not compared" not in text
+
+
+def test_the_margin_of_every_outcome_stands_on_the_page(app: AppTest, twin: FittedTwin) -> None:
+    app.run()
+    (said,) = [text.value for text in app.markdown if "yes\\-or\\-no outcome" in text.value]
+    for one in choices(twin):
+        assert f"**{plain(one.outcome.label)}**: {plain(f'{one.serving}, {one.margin}')}" in said
 
 
 def patients(twin: FittedTwin) -> tuple[str, str]:
@@ -328,7 +408,9 @@ def test_what_would_narrow_most_is_said_with_its_share(app: AppTest) -> None:
     (said,) = [text.value for text in app.markdown if text.value.startswith("* Learning")]
     top = said.split("\n")[0].replace("\\", "")
     assert first.label.lower() in top.lower()
-    assert (f"narrow it by {100 * first.narrowed:.0f} %" in top) or first.narrowed <= 0.01
+    telling = first.narrowed > unknowns.NOTHING_TO_GAIN
+    assert (f"narrow it by {100 * first.narrowed:.0f} %" in top) is telling
+    assert ("would not narrow it" in top) is not telling
 
 
 def test_at_most_three_unknowns_are_named_the_most_telling_first() -> None:

@@ -12,6 +12,7 @@ from data.cohort import Cohort
 from pages.parts.session import COHORT_KEY
 from pages.parts.words import counted, out_of_hundred, percent, percent_range, plain
 from twin import workspace
+from twin.record import PatientRecord
 
 APP = str(Path(__file__).parents[2] / "app.py")
 SECONDS = 60
@@ -43,6 +44,28 @@ def test_the_first_page_shows_the_first_demonstration_patient(app: AppTest) -> N
     assert not app.error
     assert app.title[0].value.startswith("SYN\\-00001")
     assert [box.label for box in app.selectbox][:1] == ["Patient"]
+
+
+def test_harms_that_come_together_are_said_in_numbers_words_and_table(app: AppTest) -> None:
+    app.run()
+    desk = workspace.open_workspace()
+    twin, cohort = desk.twin(desk.serving_version(workspace.DEMONSTRATION)), desk.store.load(workspace.DEMONSTRATION)
+    record = PatientRecord.from_row(cohort.spec, cohort.frame.iloc[0].to_dict()).known_after(0)
+    plans = [next(box for box in app.selectbox if box.label == f"Plan {name}").value for name in "AB"]
+    answer = twin.answer(record, plans, [12.0])
+    first, second = "feeding tube at 6 months", "aspiration within 6 months"
+    said = [text.value.replace("\\", "") for text in app.markdown]
+    table = next(frame.value for frame in app.dataframe if "By month" in frame.value).set_index("Outcome")
+    for k, label in enumerate((f"Both {first} and {second}", f"{first.capitalize()}, {second}, or both")):
+        (shown,) = [text for text in said if text.startswith(f"**{label}**")]
+        for name, plan, colour in zip("AB", plans, ("blue", "orange"), strict=True):
+            (pair,) = answer.together(plan).values()
+            estimate = pair[k]
+            number = percent_range(estimate.value, estimate.lower, estimate.upper)
+            assert f":{colour}[**{name}** {number}]" in shown
+            assert table.loc[label, f"Plan {name} ({plan})"] == number
+            (words,) = [text for text in said if text.startswith(f"**Plan {name}:")]
+            assert f"{label}: {out_of_hundred(estimate.value)} patients like this one" in words
 
 
 def test_a_cohort_without_a_twin_is_explained_not_crashed(app: AppTest, small_cohort: Cohort) -> None:

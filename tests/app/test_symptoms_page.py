@@ -17,9 +17,12 @@ from streamlit.testing.v1 import AppTest
 
 from data.symptoms import SymptomTable
 from pages.parts.session import COHORT_KEY, PATIENT_KEY
+from pages.parts.words import OUTSIDE
 from twin import fitting, workspace
 from twin.fitting import fit_twin
+from twin.prediction import FittedTwin
 from twin.record import PatientRecord
+from twin.support import Support, SupportLevel
 from twin.symptoms import SymptomModel
 from twin.workspace import DEMONSTRATION, Workspace, open_workspace
 
@@ -171,6 +174,38 @@ def test_what_came_after_another_decision_is_not_known_before_it(app: AppTest, d
     traces = panels(app)["Pain"][1]
     assert not dots(traces, "circle")
     assert len(dots(traces, "circle-open")) == 4
+
+
+def test_a_plan_without_support_shows_intervals_of_ratings_and_no_means(
+    app: AppTest, desk: Workspace, model: SymptomModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = FittedTwin.support
+
+    def judged(twin: FittedTwin, record: PatientRecord, plan: str) -> Support:
+        level = SupportLevel.UNSUPPORTED if plan == "110" else SupportLevel.SUPPORTED
+        return replace(judge(twin, record, plan), level=level)
+
+    monkeypatch.setattr(FittedTwin, "support", judged)
+    record = open_patient(app, desk, "010")[0].known_after(0)
+    compare(app, "010", "110")
+    of_a, of_b = model.curves(record, "010"), model.curves(record, "110")
+    assert "no means" in words(app)
+    for label, (said, traces) in panels(app).items():
+        row = [item.label for item in of_b.items].index(label)
+        lines = [numbers(each["y"]) for each in traces if each["mode"] == "lines"]
+        assert sum(np.array_equal(line, of_a.mean[0, row]) for line in lines) == 1
+        assert not [line for line in lines if np.array_equal(line, of_b.mean[0, row])]
+        (outline,) = [each for each in traces if "fillpattern" in each]
+        np.testing.assert_array_equal(numbers(outline["y"]), [*of_b.upper[0, row], *of_b.lower[0, row][::-1]])
+        before, after = said.split("Plan B (110) ")
+        assert OUTSIDE not in before
+        ends = zip(of_b.lower[0, row], of_b.upper[0, row], strict=True)
+        weeks = zip((0, 7, 12, 27), ends, strict=True)
+        assert after.startswith(", ".join(f"week {week}: {low:.1f}-{high:.1f}" for week, (low, high) in weeks))
+        assert OUTSIDE in after
+    table = next(table.value for table in app.dataframe if "Symptom" in table.value)
+    assert table["Plan B (110)"].str.fullmatch(rf"\d+\.\d-\d+\.\d, singly \d+-\d+, {OUTSIDE}").all()
+    assert not table["Plan A (010)"].str.contains(OUTSIDE).any()
 
 
 def test_every_part_of_the_questionnaire_can_be_looked_at(app: AppTest, model: SymptomModel) -> None:

@@ -17,6 +17,7 @@ from scipy.stats.contingency import odds_ratio
 from data.cohort import typed_frame
 from data.errors import SpecificationError
 from data.evidence import (
+    Basis,
     EffectTerm,
     Evidence,
     PublishedEffect,
@@ -337,6 +338,25 @@ def test_all_that_steers_the_choice_of_a_manner_compares_with_one_option(tmp_pat
 def test_a_name_stands_for_one_row(tmp_path: Path, spec: Specification) -> None:
     with pytest.raises(SpecificationError, match="line 3, column id: expected a name that line 2 does not have"):
         read_evidence(table(tmp_path, {"used": "no"}, {"used": "no"}), spec)
+
+
+def test_a_prior_rests_on_what_was_read_if_any_of_its_rows_was(tmp_path: Path, spec: Specification) -> None:
+    unread = {
+        "verified": "no",
+        "read_in": "",
+        "prior_sd": "0.3",
+        "note": "The SD is assumed.",
+        "outcome": "distant_failure",
+    }
+    context = {"id": "context", "used": "no", "outcome": "locoregional_failure"}
+    mixed = {**unread, "id": "mixed", "outcome": "death"}
+    evidence = read_evidence(table(tmp_path, {}, mixed, {**unread, "id": "unread"}, context), spec)
+    found = [evidence.basis("concurrent_chemo", name) for name in ("death", "distant_failure", "locoregional_failure")]
+    assert found == [Basis.READ, Basis.UNREAD, Basis.NONE]
+    page = evidence_page(spec, evidence)
+    assumed = page[page.index("No published figure stands behind these") :]
+    assert "\n* Concurrent chemotherapy: distant failure\n" in assumed
+    assert "death" not in assumed
 
 
 def test_an_option_that_is_not_on_record_stands_as_context(tmp_path: Path, spec: Specification) -> None:

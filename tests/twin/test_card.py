@@ -11,6 +11,9 @@ from fixtures.cohorts import QUICK, exponential_cohort, structural_twin
 from data.synthetic import generate
 from twin.assessment import Assessment, assess_elsewhere
 from twin.card import model_card
+from twin.choice import BY_CHOICE
+from twin.effects import combination
+from twin.effects.sources import ASSUMED_SMALL, ASSUMED_UNREAD, NOTHING_PUBLISHED
 from twin.evaluation.evaluate import EvaluationSettings, evaluate
 from twin.fitting import fit_twin
 from twin.reporting_items import TRIPOD_AI
@@ -27,6 +30,7 @@ WITH_PARTS = {
     23: "ab",
     27: "abc",
 }
+RATIO = r"\d+\.\d\d \(\d+\.\d\d-\d+\.\d\d\)"
 ITEMS = [f"{item}{part}" for item in range(1, 28) for part in WITH_PARTS.get(item, [""])]
 """Of TRIPOD+AI, Collins et al. 2024, table 2"""
 
@@ -195,9 +199,36 @@ def test_effects_stand_with_their_sources_and_weight():
         assert row[2:4] == [str(conflict.prior), str(conflict.cohort)]
 
 
+def test_only_what_somebody_read_stands_as_published():
+    twin = structural_twin()
+    text = card()[card().index("## What treatments are taken to do") :]
+    labels = [outcome.label for outcome in twin.spec.outcomes]
+    published = {(row[0], row[1]): row[2] for label in labels for row in rows_of(text, label) if len(row) == 5}
+    for outcome in ("Locoregional failure", "Distant failure"):
+        assert published[outcome, "concurrent chemotherapy"] == ASSUMED_UNREAD
+    for decision in twin.spec.decisions:
+        assert published["Feeding tube at 6 months", decision.label.lower()] == NOTHING_PUBLISHED
+        assert re.fullmatch(RATIO, published["Death", decision.label.lower()])
+    assert published["Locoregional failure", "neck dissection"] == ASSUMED_SMALL
+    assert "may lie outside of both its sources" in text
+
+
+def test_a_disagreement_with_what_nobody_read_is_a_limit_without_its_figure(monkeypatch):
+    monkeypatch.setattr(combination, "DISAGREEMENT_Z", 0.0)
+    limits = [line for line in model_card(structural_twin(), []).splitlines() if "they disagree" in line]
+    unread = [line for line in limits if re.match(r"\* Concurrent chemotherapy and (locoregional|distant)", line)]
+    assert len(unread) == 2
+    for line in unread:
+        assert "against a prior assumed from sources that nobody here could read" in line
+        assert len(re.findall(RATIO, line)) == 1
+    assert not [line for line in limits if "feeding tube" in line]
+    assert [line for line in limits if re.search(f"and death: cohort {RATIO} against trials {RATIO}", line)]
+
+
 def test_who_serves_is_said_with_the_reason():
     text = card()[card().index("## How it works") :]
-    assert ["Death", "ridge Cox regression", "candidates were not compared"] in rows_of(text, "Death")
+    assert ["Death", "ridge Cox regression", BY_CHOICE] in rows_of(text, "Death")
+    assert "no other kind is tried" in rows_of(text, "Feeding tube at 6 months")[0][2]
 
 
 def test_the_same_twin_has_the_same_card():

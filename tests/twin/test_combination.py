@@ -174,6 +174,10 @@ def test_conflicts_are_told_in_words() -> None:
     assert surgery.sentence == (
         "cohort 0.82 (0.54-1.24) against trials 1.11 (0.67-1.81): no more apart than chance explains (p 0.44)"
     )
+    assert surgery.sentence_without_prior == (
+        "cohort 0.82 (0.54-1.24) against a prior assumed from sources that nobody here could read: "
+        "no more apart than chance explains (p 0.44)"
+    )
     certain = combine(PRIOR, cohort(mean=(2.0, 0.0, 0.0))).conflicts[0]
     assert "they disagree (p below 0.01)" in certain.sentence
     assert [one.decision for one in combine(PRIOR, cohort(learnt=(False, False, True))).conflicts] == ["surgery"]

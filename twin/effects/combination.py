@@ -67,8 +67,16 @@ class Conflict:
     @property
     def sentence(self) -> str:
         """For a page."""
+        return self._against(f"trials {self.prior}")
+
+    @property
+    def sentence_without_prior(self) -> str:
+        """For a page, where the prior rests on sources whose figures must not be printed."""
+        return self._against("a prior assumed from sources that nobody here could read")
+
+    def _against(self, prior: str) -> str:
         p = f"p {self.p_value:.2f}" if self.p_value >= 0.01 else "p below 0.01"
-        compared = f"cohort {self.cohort} against trials {self.prior}"
+        compared = f"cohort {self.cohort} against {prior}"
         if self.flagged:
             return f"{compared}: they disagree ({p}); who gets the treatment is not random here"
         return f"{compared}: no more apart than chance explains ({p})"
