@@ -47,6 +47,10 @@ class Steady:
     def inputs(self) -> Floats:
         return np.tile(np.linspace(-0.3, 0.3, self.copies)[:, None], (1, 3))
 
+    @property
+    def completed(self) -> pd.DataFrame:
+        return pd.DataFrame(index=range(self.copies))
+
     def increments(self, outcome: str, digits: Floats, rows: Rows, edges: Floats) -> tuple[Floats, Floats | None]:
         event = self._hazard(TIMED.index(outcome), digits, rows, edges)
         return event, None if outcome == "death" else self._hazard(3, digits, rows, edges)
@@ -75,7 +79,7 @@ def models() -> StateModels:
     ).astype(float)
     rng = np.random.default_rng(2)
     with one_thread():
-        transitions = fit_transitions(Learning(SPEC, frame, inputs, decision_matrix(SPEC, frame), DRAWS, rng))
+        transitions = fit_transitions(Learning(SPEC, frame, inputs, frame, decision_matrix(SPEC, frame), DRAWS, rng))
     worse = {"CR": 0.0, "PR": 0.6, "SD or PD": 1.1, "PR or SD or PD": 0.7, "any": 0.2, "cetuximab": 0.3}
     mean = np.array([worse.get(label, 0.0) for m in transitions.steps for v in m.step.variables for label in v.labels])
     revealed = {}
@@ -401,7 +405,9 @@ def test_a_cohort_without_states_leaves_the_models_from_time_zero_alone() -> Non
     decided = ["induction_chemo", "concurrent_chemo", "neck_dissection"]
     bare = structural_cohort().frame[["patient_id", *decided]]
     transitions = fit_transitions(
-        Learning(SPEC, bare, np.zeros((len(bare), 3)), decision_matrix(SPEC, bare), DRAWS, np.random.default_rng(0))
+        Learning(
+            SPEC, bare, np.zeros((len(bare), 3)), bare, decision_matrix(SPEC, bare), DRAWS, np.random.default_rng(0)
+        )
     )
     plain = Situation.of(SPEC, StateModels(transitions, {}), frame(), Steady())
     for outcome, risks in plain.risks("110", MONTHS).items():
