@@ -100,7 +100,7 @@ def agent_ratio(hpv: str, *published: MannerEffect) -> float:
 
 
 def test_a_trial_of_an_agent_in_one_group_acts_on_that_group_only() -> None:
-    """The opposite publication turns the ratio round in HPV-positive patients, sixteenfold, and hardly moves it in others."""
+    """The opposite publication turns the ratio round in HPV-positive patients, and hardly moves it in others."""
     opposite = replace(PUBLISHED, mean=-PUBLISHED.mean)
     assert 3.4 < agent_ratio("positive", PUBLISHED) < 4.0
     assert 1 / 4.0 < agent_ratio("positive", opposite) < 1 / 3.4

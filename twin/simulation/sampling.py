@@ -16,7 +16,7 @@ from data.schema import OutcomeKind
 from twin.arrays import Flags, Floats, Integers
 from twin.simulation.policy import Habit, Policy
 from twin.simulation.situation import Situation
-from twin.simulation.states import NOT_APPLICABLE
+from twin.simulation.states import NOT_APPLICABLE, UNOBSERVED
 from twin.simulation.transition import drawn_levels
 from twin.simulation.tree import Tree
 from twin.simulation.unfold import Unfolding
@@ -86,6 +86,7 @@ class _Walk:
         self.row = np.arange(self.count) % len(self.fit.rows.draw)
         self.digits = np.tile(np.nan_to_num(self.fit.recorded), (self.count, 1))
         self.nodes = np.zeros(self.count, dtype=np.intp)
+        self.chosen = np.full(self.count, UNOBSERVED, dtype=np.intp)
         self.columns: dict[str, Floats | np.ndarray[tuple[int, ...], np.dtype[np.object_]]] = {}
 
     def groups(self) -> Iterator[tuple[Integers, Floats, Tree]]:
@@ -96,10 +97,13 @@ class _Walk:
     def decide(self, decision: int) -> None:
         """Takes one decision in all; later ones count as recorded, or 0, meanwhile."""
         taken = np.zeros(self.count)
+        self.chosen = np.full(self.count, UNOBSERVED, dtype=np.intp)
         for rows, digits, tree in self.groups():
             nodes, where = np.unique(self.nodes[rows], return_inverse=True)
             yes = self.habit.yes(decision, tree, nodes, digits)[where]
             taken[rows] = self.rng.random(len(rows)) < yes
+            manner = self.habit.manner(decision, tree, nodes, digits)[where]
+            self.chosen[rows] = np.where(taken[rows] == 1, manner, UNOBSERVED)
         self.digits[:, decision] = taken
         self.columns[self.fit.spec.decisions[decision].column] = taken
 
@@ -114,7 +118,10 @@ class _Walk:
             level, node, row = tree.levels[depth], self.nodes[rows], self.row[rows]
             states = len(level.codes)
             ahead = tree.ahead(self.fit.observed)[depth + 1].reshape(len(inputs), -1, states)
-            weights = level.probability[row, node] * level.agreeing(self.fit.observed[depth]) * ahead[row, node]
+            possible = level.agreeing(self.fit.observed[depth])
+            if model.step.manner:
+                possible = possible & level.possible(self.chosen[rows])
+            weights = level.probability[row, node] * possible * ahead[row, node]
             state = drawn_levels(weights, self.rng)
             self.nodes[rows] = node * states + state
             for variable in model.step.variables:

@@ -57,6 +57,16 @@ class StateDistribution:
     """(1 + draws, levels)"""
 
 
+def shares(happened: Floats, free: Floats) -> Floats:
+    """(rows, m) risks of those who were free: what happened (rows, m) among them (rows,), both as shares of all.
+
+    Whoever cannot have lived to the moment is certain to die. The hazards given a path solve equations, so that a risk
+    of 1 may come out a millionth above it.
+    """
+    living = free[:, None]
+    return np.minimum(np.divide(happened, living, out=np.ones_like(happened), where=living > 0), 1.0)
+
+
 @dataclass(frozen=True, eq=False)
 class Situation:
     """A patient as recorded so far."""
@@ -170,11 +180,7 @@ class Situation:
         result = {}
         for outcome in self.individual.outcomes if outcomes is None else outcomes:
             happened, free = unfolding.incidences(outcome, asked)
-            having, living = self.collapsed(weights, happened), self.collapsed(weights, free)[:, None]
-            # Whoever cannot have lived to the moment is certain to die. The hazards given a path solve equations, so
-            # that a risk of 1 may come out a millionth above it.
-            shares = np.divide(having, living, out=np.ones_like(having), where=living > 0)
-            result[outcome] = np.minimum(shares, 1.0)
+            result[outcome] = shares(self.collapsed(weights, happened), self.collapsed(weights, free))
         return result
 
     def collapsed(self, weights: Floats, values: Floats) -> Floats:
