@@ -1,5 +1,6 @@
 """The state models of a fitted twin, from the cohort to one patient's answers."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 
@@ -8,12 +9,16 @@ import pandas as pd
 import pytest
 from fixtures.cohorts import at_baseline, structural_cohort, structural_twin
 
+from data.schema import Decision
 from twin.arrays import Floats
 from twin.effects.prior import MannerEffect
 from twin.models.outcome import Rows
 from twin.record import decision_matrix
+from twin.simulation.expected import under
 from twin.simulation.fitting import fit_state_models
 from twin.simulation.individual import MarginalIndividual
+from twin.simulation.policy import Choice, Policy
+from twin.simulation.sampling import sample
 from twin.simulation.situation import Situation, StateModels
 from twin.threads import one_thread
 
@@ -140,3 +145,42 @@ def test_a_fitted_twin_reads_the_groups_of_the_shipped_evidence() -> None:
     assert negative[column] < positive[column] - 0.1
     others = np.arange(len(positive)) != column
     np.testing.assert_array_equal(positive[others], negative[others])
+
+
+def looking(decision: Decision, row: pd.DataFrame, history: Mapping[str, str]) -> Choice | float:
+    """A policy that tosses a coin, looks at the response, chooses the agent by age, and dissects necks that last."""
+    if decision.column == "induction_chemo":
+        return 0.4
+    if decision.column == "concurrent_chemo":
+        return Choice(0.9, "cetuximab" if row["age_years"].iloc[0] > 60 else None)
+    return 0.05 if history["rt_response_nodal"] == "CR" else 0.7
+
+
+SEEN = {"induction_chemo": 1.0, "ic_response_primary": "PR", "ic_response_nodal": "CR"}
+COUNT = 20_000
+
+
+@pytest.mark.parametrize("hpv", ["positive", "unknown"], ids=["complete", "incomplete"])
+@pytest.mark.parametrize(
+    ("policy", "seen"),
+    [("010", {}), ("110", {}), (looking, {}), ("111", SEEN), (looking, SEEN)],
+    ids=["plan 010", "plan 110", "looking", "plan 111 after induction", "looking after induction"],
+)
+def test_exact_and_sampled_answers_of_a_fitted_twin_agree(
+    policy: Policy | str, hpv: str, seen: Mapping[str, object]
+) -> None:
+    known = at_baseline(structural_cohort()).iloc[rows_with(hpv, 1)].reset_index(drop=True).assign(**seen)
+    given = structural_twin().situation(known)
+    exact = under(given, policy, MONTHS, limit=200_000)
+    drawn = sample(given, policy, COUNT, np.random.default_rng(5), 60.0)
+    assert exact.paths > 0
+    for outcome, risks in exact.risks.items():
+        if outcome in drawn:
+            alive = drawn[outcome].dropna()
+            share, expected, count = alive.mean(), risks[0, 0], len(alive)
+        else:
+            happened = (drawn[f"{outcome}_cause"] == "event").to_numpy()[:, None]
+            share = (happened & (drawn[f"{outcome}_month"].to_numpy()[:, None] <= MONTHS)).mean(axis=0)
+            expected, count = risks[0], COUNT
+        error = np.sqrt(np.maximum(expected * (1.0 - expected), 1.0 / COUNT) / count)
+        assert (np.abs(share - expected) < 4.0 * error).all(), outcome
