@@ -14,7 +14,7 @@ from data.schema import Specification
 from twin.arrays import AS_THEY_ARE, Flags, Floats, Integers
 from twin.effects.distribution import EffectTerm, term_matrix
 from twin.models.encoding import Encoding
-from twin.models.imputation import Imputer
+from twin.models.imputation import Completed, Imputer
 from twin.models.outcome import BinaryModel, EventModel, Patients, Rows, cells, plan_increments, risks
 from twin.models.ridge_cox import COX_LABEL
 from twin.selection import Selection
@@ -67,12 +67,18 @@ class Marginal:
         """(n,) whether a value that the cohort teaches to guess is missing."""
         return np.asarray(self.imputer.missing(known).any(axis=1))
 
-    def patients(self, known: Known) -> Patients:
+    def completed(self, known: Known) -> Completed:
         """The patients of `known`, in as many completed copies as are needed."""
-        copies = COPIES if self.incomplete(known).any() else 1
-        completed = self.imputer.complete(known, copies, COPIES_SEED)
+        return self.imputer.complete(known, COPIES if self.incomplete(known).any() else 1, COPIES_SEED)
+
+    def read(self, completed: Completed) -> Patients:
+        """Completed copies of patients as the models read them."""
         terms = term_matrix(self.terms, completed.frame)
-        return Patients(completed.inputs, terms.reshape(copies, known.size, -1))
+        return Patients(completed.inputs, terms.reshape(*completed.inputs.shape[:2], -1))
+
+    def patients(self, known: Known) -> Patients:
+        """The patients of `known`, completed and as the models read them."""
+        return self.read(self.completed(known))
 
     def batches(self, known: Known) -> list[tuple[Integers, Patients]]:
         """Complete and incomplete patients apart, with their positions: the former need one copy only."""

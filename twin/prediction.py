@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
@@ -13,7 +13,7 @@ import pandas as pd
 from data.errors import Refused
 from data.schema import Decision, OutcomeKind, Specification
 from twin.answer import Answer
-from twin.arrays import Floats, Integers
+from twin.arrays import Flags, Floats
 from twin.capability import Capability
 from twin.curve import DifferenceCurve, Estimate, RiskCurve, check_months
 from twin.effects.estimate import Effects
@@ -24,7 +24,9 @@ from twin.models.outcome import BinaryModel, EventModel
 from twin.origin import Origin
 from twin.plans import Group, PlanBook, identifier
 from twin.record import PatientRecord
+from twin.simulation.expected import carried_out
 from twin.simulation.individual import MarginalIndividual
+from twin.simulation.policy import AS_PHYSICIANS_CHOOSE, Manners, applying
 from twin.simulation.situation import Situation, StateModels
 from twin.state import Known
 from twin.support import Support, SupportModel
@@ -124,13 +126,34 @@ class FittedTwin:
         rest = self.spec.decisions[self.spec.decisions.index(upcoming) :]
         return next((decision for decision in rest if decision.column not in self.capability.held), None)
 
-    def predict(self, frame: pd.DataFrame, plans: Sequence[str] | str, months: Sequence[float]) -> pd.DataFrame:
+    def manners_of(self, decision: Decision) -> dict[str, str]:
+        """Values by which the manner of a decision can be chosen, with their labels; none if the cohort shows no two.
+
+        Where the cohort does not tell values apart, the first of them stands for all that its label names.
+        """
+        steps = (model.step for model in self.states.transitions.steps)
+        own = [step for step in steps if step.manner and step.moment == decision.moment]
+        return {
+            values[0]: label
+            for step in own
+            for variable in step.variables
+            for values, label in zip(variable.levels, variable.labels, strict=True)
+        }
+
+    def predict(
+        self,
+        frame: pd.DataFrame,
+        plans: Sequence[str] | str,
+        months: Sequence[float],
+        manners: Manners = AS_PHYSICIANS_CHOOSE,
+    ) -> pd.DataFrame:
         """Risks of every patient under every plan, by outcome and month.
 
         Args:
             frame: Typed columns, one row a patient; only what is known so far.
             plans: ``"all"`` for those that agree with the decisions taken, or complete plans by name.
             months: Horizons of the time-to-event outcomes.
+            manners: In which decisions that are open are carried out, by plans that take them.
 
         Returns:
             ``patient_id, plan, outcome, month, risk, lower, upper, interval, support, model``, the patients in the
@@ -140,12 +163,13 @@ class FittedTwin:
             Refused: the frame has no identifiers or no patients, or a named plan disagrees with a decision taken or
                 changes one that is held.
             BeyondFollowUp: a month lies outside the follow-up.
+            WrongUsage: the cohort does not know such a manner.
         """
         if self.spec.key not in frame or frame.empty:
             raise Refused(f"no patients with {self.spec.key}", remedy="give at least one row that names its patient")
         asked = np.unique(np.asarray(months, dtype=float))
         tables = [
-            self._table(frame, replace(group, rows=rows), self.book.chosen(frame, group, plans), asked)
+            self._table(frame, replace(group, rows=rows), self.book.chosen(frame, group, plans), asked, manners)
             for group in self.book.groups(frame)
             for rows in np.array_split(group.rows, -(-len(group.rows) // PATIENTS_AT_ONCE))
         ]
@@ -157,6 +181,7 @@ class FittedTwin:
         plans: Sequence[str],
         months: Sequence[float] | Floats,
         outcomes: Sequence[str] | None = None,
+        manners: Manners = AS_PHYSICIANS_CHOOSE,
     ) -> Draws:
         """Risks of every draw; those of one draw belong together, across plans and outcomes.
 
@@ -165,30 +190,39 @@ class FittedTwin:
             plans: Complete plans, each of which agrees with every patient's decisions.
             months: (m,) horizons, ascending.
             outcomes: Which of them; all by default.
+            manners: In which decisions that are open are carried out, by plans that take them.
 
         Raises:
             Refused: a plan disagrees with a decision taken or changes one that is held.
             BeyondFollowUp: a month lies outside the follow-up.
+            WrongUsage: the cohort does not know such a manner.
         """
         asked = np.asarray(months, dtype=float)
         wanted = self.outcomes if outcomes is None else tuple(outcomes)
         result: dict[str, Floats] = {}
         for group in self.book.groups(frame):
             chosen = self.book.chosen(frame, group, plans)
-            for name, draws in self._draws(frame, group, chosen, asked, wanted).items():
+            for name, draws in self._draws(frame, group, chosen, asked, wanted, manners).items():
                 whole = result.setdefault(name, np.empty((len(draws), len(frame), *draws.shape[2:])))
                 whole[:, group.rows] = draws
         return result
 
-    def answer(self, record: PatientRecord, plans: Sequence[str], months: Sequence[float] | Floats) -> Answer:
-        """Everything about one patient under some plans, computed once.
+    def answer(
+        self,
+        record: PatientRecord,
+        plans: Sequence[str],
+        months: Sequence[float] | Floats,
+        manners: Manners = AS_PHYSICIANS_CHOOSE,
+    ) -> Answer:
+        """Everything about one patient under some plans, computed once; open decisions carried out in given manners.
 
         Raises:
             Refused: a plan disagrees with a decision taken or changes one that is held.
             BeyondFollowUp: a month lies outside the follow-up.
+            WrongUsage: the cohort does not know such a manner.
         """
         asked = np.asarray(months, dtype=float)
-        draws = self.predict_draws(record.to_frame(), plans, asked)
+        draws = self.predict_draws(record.to_frame(), plans, asked, manners=manners)
         timed = [name for name in self.outcomes if name in self.marginal.hazards]
         return Answer(
             plans=tuple(plans),
@@ -232,7 +266,13 @@ class FittedTwin:
         return np.array([plan_digits(self.spec, plan) for plan in plans]).reshape(len(plans), len(self.spec.decisions))
 
     def _draws(
-        self, frame: pd.DataFrame, group: Group, plans: tuple[str, ...], months: Floats, outcomes: tuple[str, ...]
+        self,
+        frame: pd.DataFrame,
+        group: Group,
+        plans: tuple[str, ...],
+        months: Floats,
+        outcomes: tuple[str, ...],
+        manners: Manners,
     ) -> Draws:
         digits = self._digits(plans)
         known = self.marginal.known(frame.iloc[group.rows].reset_index(drop=True), self.spec)
@@ -246,27 +286,50 @@ class FittedTwin:
                     found = self.marginal.risks(self.spec, name, patients, digits, months, group.alive_until)
                     whole = draws.setdefault(name, np.empty((len(found), known.size, *found.shape[2:])))
                     whole[:, rows] = found
-            for position in self._having_seen(frame, group):
-                situation = self.situation(frame.iloc[[group.rows[position]]], group)
-                for k, plan in enumerate(plans):
-                    for name, found in situation.risks(plan, months, outcomes).items():
-                        draws[name][:, position, k] = found
+            for position, k, given in self._given_more(frame, group, plans, months, outcomes, manners):
+                for name in outcomes:
+                    draws[name][:, position, k] = given[name]
         return draws
 
-    def _having_seen(self, frame: pd.DataFrame, group: Group) -> Integers:
-        """Positions within a group of the patients in whom a state is recorded that tells about outcomes."""
+    def _given_more(
+        self,
+        frame: pd.DataFrame,
+        group: Group,
+        plans: tuple[str, ...],
+        months: Floats,
+        outcomes: tuple[str, ...],
+        manners: Manners,
+    ) -> Iterator[tuple[int, int, Mapping[str, Floats]]]:
+        """Patients of a group, plans and risks where something recorded or chosen changes the answer from time zero."""
+        chosen = [self._choosable(group, plan, manners) for plan in plans]
+        seen = self._having_seen(frame, group)
+        for position in np.flatnonzero(seen | any(chosen)).tolist():
+            situation = self.situation(frame.iloc[[group.rows[position]]], group)
+            for k, plan in enumerate(plans):
+                if chosen[k]:
+                    yield position, k, carried_out(situation, plan, chosen[k], months)
+                elif seen[position]:
+                    yield position, k, situation.risks(plan, months, outcomes)
+
+    def _choosable(self, group: Group, plan: str, manners: Manners) -> Manners:
+        """Those of decisions that are still open to a group and that a plan takes."""
+        open_to = {d.manner for d, digit in zip(self.spec.decisions, group.so_far, strict=True) if digit == OPEN}
+        return {name: manner for name, manner in applying(self.spec, plan, manners).items() if name in open_to}
+
+    def _having_seen(self, frame: pd.DataFrame, group: Group) -> Flags:
+        """(n,) in which patients of a group a state is recorded that tells about outcomes."""
         if not self.states.transitions.steps or not self.states.revealed:
-            return np.zeros(0, dtype=np.intp)
+            return np.zeros(len(group.rows), dtype=bool)
         rows = frame.iloc[group.rows]
         codes = [model.step.codes(rows) >= 0 for model in self.states.transitions.steps]
-        return np.flatnonzero(np.hstack(codes).any(axis=1))
+        return np.asarray(np.hstack(codes).any(axis=1))
 
     def situation(self, frame: pd.DataFrame, group: Group | None = None) -> Situation:
         """The patient in the one row of `frame` with what is recorded: states to come, and risks given every state."""
         (own,) = [group] if group else self.book.groups(frame)
         individual = MarginalIndividual.of(self.spec, self.marginal, frame)
         so_far = plan_digits(self.spec, own.so_far)
-        return Situation.of(self.spec, self.states, frame, individual, so_far, own.alive_until)
+        return Situation.of(self.spec, self.states, frame, individual, so_far, own.alive_until, self.dependences)
 
     def _judge(self, frame: pd.DataFrame, group: Group, plans: tuple[str, ...]) -> list[list[Support]]:
         rows = frame.iloc[group.rows].reset_index(drop=True)
@@ -297,10 +360,12 @@ class FittedTwin:
                 result[:, same] = np.minimum(result[:, same], np.where(digits[same, k] == 1, yes, 1.0 - yes))
         return result
 
-    def _table(self, frame: pd.DataFrame, group: Group, plans: tuple[str, ...], months: Floats) -> pd.DataFrame:
+    def _table(
+        self, frame: pd.DataFrame, group: Group, plans: tuple[str, ...], months: Floats, manners: Manners
+    ) -> pd.DataFrame:
         """The rows of one group; the index is the patient's position in `frame`."""
         blocks = []
-        for name, draws in self._draws(frame, group, plans, months, self.outcomes).items():
+        for name, draws in self._draws(frame, group, plans, months, self.outcomes, manners).items():
             outcome = self.spec.outcome(name)
             binary = outcome.kind is OutcomeKind.BINARY
             lower, upper = (percentile_interval if binary else risk_band)(draws, self.origin.interval)

@@ -9,6 +9,7 @@ from itertools import combinations
 from typing import Final, cast
 
 import numpy as np
+import pandas as pd
 
 from data.evidence import load_evidence
 from data.schema import Outcome, OutcomeKind
@@ -80,6 +81,8 @@ class Trainer:
     """Guesses from the record alone, as for a patient who is asked about"""
     copies: Patients
     """Completed copies of the cohort, guessed with its outcomes"""
+    completed: pd.DataFrame
+    """The same as columns, copy after copy"""
     basis: Basis
     effects: Effects
     drawn: Mapping[str, Floats]
@@ -103,6 +106,7 @@ class Trainer:
             settings=settings,
             imputer=Imputer.fit(known, encoding),
             copies=Patients(completed.inputs, terms),
+            completed=completed.frame,
             basis=Basis.learn(encoding, completed.inputs[0], known.spec),
             effects=effects,
             drawn=effects.draws(settings.draws, settings.seed),
@@ -127,11 +131,18 @@ class Trainer:
         evidence = load_evidence(cohort.spec)
         manners = [decision.manner for decision in cohort.spec.decisions if decision.manner]
         published = {
-            outcome.name: {manner: _against_reference(manner_prior(evidence, manner, outcome)) for manner in manners}
+            outcome.name: {manner: manner_prior(evidence, manner, outcome) for manner in manners}
             for outcome in cohort.spec.outcomes
         }
         return fit_state_models(
-            cohort.spec, cohort.frame, self.sample.decisions, self.copies, marginal, seed, published
+            cohort.spec,
+            cohort.frame,
+            self.sample.decisions,
+            self.copies,
+            self.completed,
+            marginal,
+            seed,
+            published,
         )
 
     def own_propensity(self) -> Floats:
@@ -334,11 +345,6 @@ def _outcomes_beside(sample: Sample, outcomes: list[Outcome]) -> Floats:
     columns = np.where(np.isnan(columns), np.nanmean(columns, axis=0), columns)
     spread = columns.std(axis=0)
     return np.asarray((columns - columns.mean(axis=0)) / np.where(spread > 0, 2.0 * spread, 1.0))
-
-
-def _against_reference(levels: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
-    """The levels but the one that all are compared with, whose log ratio is 0 for certain."""
-    return {level: known for level, known in levels.items() if known[1] > 0}
 
 
 def _nelson_aalen(followed: FollowUp) -> Floats:

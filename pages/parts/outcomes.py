@@ -13,7 +13,7 @@ from data.errors import Refused
 from data.schema import Outcome, OutcomeKind
 from pages.parts import charts, palette
 from pages.parts.charts import Band, RiskPanel, Steps
-from pages.parts.question import Question
+from pages.parts.question import Question, carried_out_text
 from pages.parts.trust import show_support
 from pages.parts.widgets import note
 from pages.parts.words import OUTSIDE, capitalised, out_of_hundred, percent, percent_range, percent_span, plain
@@ -59,7 +59,7 @@ class PlanAnswer:
 def ask_twin(twin: FittedTwin, question: Question) -> list[PlanAnswer]:
     """The answers under plan A and, where there is one, plan B; computed together, so that they are paired."""
     plans = [plan for plan in (question.plan_a, question.plan_b) if plan is not None]
-    answer = twin.answer(question.record, plans, np.arange(0.0, question.horizon_months + 1.0))
+    answer = twin.answer(question.record, plans, np.arange(0.0, question.horizon_months + 1.0), question.manners)
     return [
         PlanAnswer(
             name,
@@ -95,9 +95,16 @@ def _curves(twin: FittedTwin, cohort: Cohort, question: Question, answers: list[
     st.plotly_chart(figure, theme=None, config=charts.SHOWN_WITHOUT_MODE_BAR, key="curves", alt=described)
     zoom = "" if axis == 100 else f"Axis zoomed to 0-{axis} %. "
     note(
-        f"{zoom}Shaded: {twin.origin.interval_label} interval. Grey: observed in patients while on the plan, not "
+        f"{zoom}{_carried_out(twin, question, answers)}"
+        f"Shaded: {twin.origin.interval_label} interval. Grey: observed in patients while on the plan, not "
         "adjusted for how they differ from this one. Below the axis, in the plan's colour: how many still followed."
     )
+
+
+def _carried_out(twin: FittedTwin, question: Question, answers: list[PlanAnswer]) -> str:
+    """Which plans are carried out in a chosen manner; the observed patients had whichever their physicians chose."""
+    said = [(each.name, carried_out_text(twin, question, each.plan)) for each in answers]
+    return "".join(f"Plan {name}{plain(text)}; the observed patients had any. " for name, text in said if text)
 
 
 def _timed(twin: FittedTwin) -> list[Outcome]:
@@ -179,7 +186,7 @@ def _together(twin: FittedTwin, each: PlanAnswer) -> dict[str, Estimate]:
 
 def _words(twin: FittedTwin, question: Question, answers: list[PlanAnswer]) -> None:
     for each in answers:
-        label = twin.spec.plan_label(each.plan)
+        label = twin.spec.plan_label(each.plan) + carried_out_text(twin, question, each.plan)
         st.markdown(f"**Plan {each.name}: {label}.** " + " ".join(_sentences(twin, question, each)))
     note(f"In brackets the {twin.origin.interval_label} interval: how sure the fit is, not how patients vary.")
 

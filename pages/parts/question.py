@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import pandas as pd
@@ -17,9 +17,11 @@ from pages.parts.widgets import patient_chooser
 from pages.parts.words import plan_name, value_text
 from twin.prediction import FittedTwin
 from twin.record import PatientRecord, decision_matrix
+from twin.simulation.policy import Manners, applying
 from twin.timeline import OPEN, agrees, plan_text
 
 FREE: Final = "free"
+AS_USUAL: Final = "as physicians choose"
 CHOICES: Final = {FREE: OPEN, "no": "0", "yes": "1"}
 SHORTEST_HORIZON_MONTHS: Final = 12
 DEFAULT_HORIZON_MONTHS: Final = 60
@@ -40,6 +42,17 @@ class Question:
     """Months that the patient is known to have lived when the question is asked."""
     full_axis: bool
     """Whether risks are drawn on 0 to 100 per cent."""
+    manners: Manners = field(default_factory=dict)
+    """In which open decisions are carried out, where the reader chose one."""
+
+
+def carried_out_text(twin: FittedTwin, question: Question, plan: str) -> str:
+    """The manners chosen for decisions that a plan takes, behind its name: ``, concurrent agent cetuximab``."""
+    spec = twin.spec
+    chosen = applying(spec, plan, question.manners)
+    return "".join(
+        f", {spec.column(name).label.lower()} {value_text(spec.column(name), chosen[name])}" for name in chosen
+    )
 
 
 def plans_given(twin: FittedTwin, cohort: Cohort) -> pd.Series:
@@ -55,7 +68,7 @@ def ask(session: Session, twin: FittedTwin, beside: DeltaGenerator, above: Delta
         complete = session.record
         reached = _seen_from(twin, complete)
         known = complete.known_after(reached)
-        wanted = _wanted(twin, complete, known)
+        wanted, manners = _wanted(twin, complete, known)
         horizon = _horizon(twin)
         full_axis = st.toggle("Risk axis 0-100 %", key="full-axis", persist_state="session")
     with above:
@@ -63,7 +76,7 @@ def ask(session: Session, twin: FittedTwin, beside: DeltaGenerator, above: Delta
         plans = [plan for plan in twin.plans_for(known) if agrees(plan, wanted)]
         plan_a, plan_b = _plans(known, plans, complete.plan_so_far, frequency, wanted)
     alive_until = complete.spec.landmarks[reached - 1].month if reached else 0.0
-    return Question(known, plan_a, plan_b, horizon, alive_until, full_axis)
+    return Question(known, plan_a, plan_b, horizon, alive_until, full_axis, manners)
 
 
 def _seen_from(twin: FittedTwin, record: PatientRecord) -> int:
@@ -90,9 +103,35 @@ def _stood_at(twin: FittedTwin, record: PatientRecord, landmarks_reached: int) -
     return group.landmarks_reached == landmarks_reached
 
 
-def _wanted(twin: FittedTwin, complete: PatientRecord, known: PatientRecord) -> str:
-    """The reader's choice as a plan, open where a decision is free."""
-    return "".join(_decision_control(twin, decision, complete, known) for decision in known.spec.decisions)
+def _wanted(twin: FittedTwin, complete: PatientRecord, known: PatientRecord) -> tuple[str, Manners]:
+    """The reader's choice as a plan, open where a decision is free, and the manners chosen for decisions to come."""
+    digits = ""
+    manners: dict[str, str] = {}
+    for decision in known.spec.decisions:
+        digits += _decision_control(twin, decision, complete, known)
+        if decision.manner and twin.manners_of(decision) and digits[-1] != CHOICES["no"]:
+            chosen = _manner_control(twin, decision, decision.manner, complete, known)
+            manners |= {decision.manner: chosen} if chosen else {}
+    return digits, manners
+
+
+def _manner_control(
+    twin: FittedTwin, decision: Decision, manner: str, complete: PatientRecord, known: PatientRecord
+) -> str:
+    """How a decision is carried out; empty where it is settled, or left to the physicians."""
+    if decision.column in known.values or decision.column in twin.capability.held:
+        return ""
+    column, levels = known.spec.column(manner), twin.manners_of(decision)
+    return str(
+        st.selectbox(
+            column.label,
+            ["", *levels],
+            format_func=lambda value: value_text(column, levels[value]) if value else AS_USUAL,
+            key=f"{manner}-{complete.patient_id}-{known.plan_so_far}",
+            help=f"Of plans with {decision.phrase}. In this patient's record: "
+            f"{value_text(column, complete.values.get(manner))}.",
+        )
+    )
 
 
 def _decision_control(twin: FittedTwin, decision: Decision, complete: PatientRecord, known: PatientRecord) -> str:

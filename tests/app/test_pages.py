@@ -9,7 +9,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from data.cohort import Cohort
-from pages.parts.session import COHORT_KEY
+from pages.parts.session import COHORT_KEY, PATIENT_KEY
 from pages.parts.words import counted, out_of_hundred, percent, percent_range, plain
 from twin import workspace
 from twin.record import PatientRecord
@@ -66,6 +66,32 @@ def test_harms_that_come_together_are_said_in_numbers_words_and_table(app: AppTe
             assert table.loc[label, f"Plan {name} ({plan})"] == number
             (words,) = [text for text in said if text.startswith(f"**Plan {name}:")]
             assert f"{label}: {out_of_hundred(estimate.value)} patients like this one" in words
+
+
+def test_a_chosen_agent_changes_the_numbers_as_the_twin_says_of_it(app: AppTest) -> None:
+    """Cetuximab for a complete patient: the table holds what a situation with that agent on record says."""
+    desk = workspace.open_workspace()
+    twin = desk.twin(desk.serving_version(workspace.DEMONSTRATION))
+    frame = desk.store.load(workspace.DEMONSTRATION).frame
+    known = twin.marginal.known(frame, twin.spec)
+    app.session_state[PATIENT_KEY] = frame[twin.spec.key].loc[~twin.marginal.incomplete(known)].iloc[0]
+    app.run()
+    next(box for box in app.selectbox if box.label == "Plan A").select("010").run()
+    before = app.dataframe[0].value["Plan A (010)"].tolist()
+    agent = next(box for box in app.selectbox if box.label == twin.spec.column("concurrent_agent").label)
+    assert agent.value == ""
+    agent.select("cetuximab").run()
+    assert not app.exception
+    shown = app.dataframe[0].value
+    assert shown["Plan A (010)"].tolist() != before
+    record = PatientRecord.from_row(
+        twin.spec, known.frame[frame[twin.spec.key] == app.session_state[PATIENT_KEY]].iloc[0]
+    )
+    given = record.with_value("induction_chemo", 0).with_value("concurrent_chemo", 1)
+    situation = twin.situation(given.with_value("concurrent_agent", "cetuximab").to_frame())
+    expected = percent(float(situation.risks("010", [60.0])["death"][0, 0]))
+    (row,) = shown[(shown["Outcome"] == "Death") & (shown["By month"] == "60")].to_dict("records")
+    assert row["Plan A (010)"].startswith(f"{expected} (")
 
 
 def test_a_cohort_without_a_twin_is_explained_not_crashed(app: AppTest, small_cohort: Cohort) -> None:

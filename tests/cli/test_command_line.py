@@ -170,6 +170,41 @@ def test_from_an_empty_machine_to_predictions(home: Path, capsys: pytest.Capture
     pd.testing.assert_frame_equal(pd.read_parquet(home / "risks.parquet"), risks)
 
 
+def test_agent_of_a_prediction_is_recorded_or_chosen(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is on record conditions the risks, and so does a choice; neither is asked of a plan without it."""
+    cohort = str(home / "cohort.csv")
+    assert main(["synth", "--n", "150", "--out", cohort]) == 0
+    assert main(["import", cohort, "--cohort", "small"]) == 0
+    assert main(["fit", "--cohort", "small", "--no-compare"]) == 0
+    baseline = "patient_id,age_years,sex,hpv_status,t_stage,n_stage"
+    usual = file(home, "usual.csv", f"{baseline}\nA,60,male,positive,T2,N1\n")
+    recorded = file(
+        home,
+        "recorded.csv",
+        f"{baseline},induction_chemo,concurrent_chemo,concurrent_agent\nA,60,male,positive,T2,N1,0,1,cetuximab\n",
+    )
+
+    def deaths(patients: str, *further: str) -> pd.Series:
+        out = home / "out.csv"
+        words = ["predict", "--cohort", "small", "--patients", patients, "--out", str(out), "--horizons", "60"]
+        assert main([*words, *further]) in (0, 3)
+        table = pd.read_csv(out, dtype={"plan": str})
+        return table[table["outcome"] == "death"].set_index("plan")["risk"]
+
+    cetuximab = ("--manner", "concurrent_agent=cetuximab")
+    plain, chosen, on_record = deaths(usual), deaths(usual, *cetuximab), deaths(recorded)
+    assert chosen["000"] == plain["000"]
+    assert chosen["010"] > plain["010"]
+    assert on_record["010"] > plain["010"]
+    assert set(on_record.index) == {"010", "011"}
+    capsys.readouterr()
+    wrong = ["predict", "--cohort", "small", "--patients", usual, "--out", str(home / "o.csv"), "--manner"]
+    assert main([*wrong, "concurrent_agent=water"]) == 64
+    assert "values it knows: platinum, cetuximab" in capsys.readouterr().err
+    assert main([*wrong, "cetuximab"]) == 64
+    assert "write e.g. concurrent_agent=cetuximab" in capsys.readouterr().err
+
+
 def test_predict_needs_exactly_one_selector(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", "--patients", "p.csv", "--out", "o.csv"]) == 64
     assert main(["predict", "--cohort", "a", "--model", "b", "--patients", "p.csv", "--out", "o.csv"]) == 64

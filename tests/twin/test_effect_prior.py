@@ -23,7 +23,7 @@ from data.evidence import (
 )
 from data.schema import Outcome, Specification
 from twin.effects.distribution import EffectDistribution, term_matrix
-from twin.effects.prior import PriorSettings, evidence_prior, manner_prior, triggered
+from twin.effects.prior import MannerEffect, PriorSettings, evidence_prior, manner_prior, triggered
 
 AT_THEIR_WORD = PriorSettings(transport_sd=0.0, observational_sd=0.0)
 CHEMO = "concurrent_chemo"
@@ -295,15 +295,45 @@ def test_the_levels_of_a_manner_are_drawn_towards_their_effects(death: Outcome, 
         effect(9.0, 0.1, option="cetuximab", **{**agent, "outcome": "distant_failure"}),
         effect(9.0, 0.1),
     )
-    found = manner_prior(Evidence(rows), "concurrent_agent", death, AT_THEIR_WORD)
+    found = by_level(manner_prior(Evidence(rows), "concurrent_agent", death, AT_THEIR_WORD))
     # The weak prior has the precision 4: beside another 4 half way, beside two of 1 a third of the way.
-    assert found["platinum"] == (0.0, 0.0)
     assert found["cetuximab"] == pytest.approx((0.2, math.sqrt(1 / 8)))
     assert found["other"] == pytest.approx((0.2, math.sqrt(1 / 6)))
-    assert len(found) == 3
-    wider = manner_prior(Evidence(rows), "concurrent_agent", death)
+    assert len(found) == 2
+    wider = by_level(manner_prior(Evidence(rows), "concurrent_agent", death))
     assert 0.0 < wider["cetuximab"][0] < found["cetuximab"][0]
-    assert manner_prior(Evidence(rows), "concurrent_agent", spec.outcome("feeding_tube_6m")) == {}
+    assert manner_prior(Evidence(rows), "concurrent_agent", spec.outcome("feeding_tube_6m")) == ()
+
+
+def by_level(found: tuple[MannerEffect, ...]) -> dict[str, tuple[float, float]]:
+    """Of effects that are for everybody."""
+    assert all(effect.for_everybody for effect in found)
+    return {effect.level: (effect.mean, effect.sd) for effect in found}
+
+
+def test_what_is_published_on_a_manner_in_a_group_says_nothing_about_others(death: Outcome) -> None:
+    """A trial in HPV-positive patients and one in the old: four kinds of patients, of whom one has no evidence."""
+    agent = {"decision": "concurrent_agent", "against": "platinum", "option": "cetuximab"}
+    rows = (
+        effect(0.4, 0.5, group="hpv_status=positive", **agent),
+        effect(1.2, 0.5, group="age_years>70", **agent),
+    )
+    found = manner_prior(Evidence(rows), "concurrent_agent", death, AT_THEIR_WORD)
+    patients = pd.DataFrame(
+        {
+            "hpv_status": ["positive", "positive", "negative", "negative", "unknown"],
+            "age_years": [60.0, 75.0, 75.0, 60.0, 60.0],
+        }
+    )
+    applied = np.column_stack([one.members(patients) for one in found])
+    assert applied.sum(axis=1).tolist() == [1.0, 1.0, 1.0, 0.0, 0.0]
+    means = applied @ [one.mean for one in found]
+    # The weak prior has the precision 4: beside another 4 half way; two of 4 whose mean is 0.8 draw it two thirds.
+    assert means == pytest.approx([0.2, 0.8 * 2 / 3, 0.6, 0.0, 0.0])
+    everybody = (*rows, effect(0.0, 0.5, **agent))
+    found = manner_prior(Evidence(everybody), "concurrent_agent", death, AT_THEIR_WORD)
+    assert np.column_stack([one.members(patients) for one in found]).sum(axis=1).tolist() == [1.0] * 5
+    assert all(one.for_everybody for one in found)
 
 
 def test_an_odds_ratio_has_a_wider_prior(spec: Specification, frame: pd.DataFrame) -> None:
@@ -313,7 +343,7 @@ def test_an_odds_ratio_has_a_wider_prior(spec: Specification, frame: pd.DataFram
     found = evidence_prior(rows, load_terms(spec)[tube.name], tube, frame, AT_THEIR_WORD)
     assert average(found, CHEMO, "", frame) == pytest.approx(0.4, abs=0.01)
     agent = effect(0.8, 1.0, option="cetuximab", against="platinum", **there, decision="concurrent_agent")
-    levels = manner_prior(Evidence((agent,)), "concurrent_agent", tube, AT_THEIR_WORD)
+    levels = by_level(manner_prior(Evidence((agent,)), "concurrent_agent", tube, AT_THEIR_WORD))
     assert levels["cetuximab"] == pytest.approx((0.4, math.sqrt(0.5)))
 
 

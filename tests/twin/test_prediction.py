@@ -19,7 +19,7 @@ from fixtures.cohorts import (
 
 from data.cohort import Cohort, typed_frame
 from data.dictionary import load_specification
-from data.errors import NotFound, Refused
+from data.errors import NotFound, Refused, WrongUsage
 from twin.curve import BeyondFollowUp
 from twin.fitting import FitSettings, fit_twin
 from twin.interval import percentile_interval
@@ -290,3 +290,39 @@ def test_a_state_that_was_seen_starts_the_curve_at_its_landmark_and_changes_it()
         assert (curve.risk[:2] == 0.0).all()
         by_response[response] = curve.risk
     assert (by_response["SD"][2:] > by_response["CR"][2:]).all()
+
+
+def complete_patient() -> pd.DataFrame:
+    """The first of whom nothing has to be guessed."""
+    marginal, patients = structural_twin().marginal, at_baseline(structural_cohort())
+    row = int(np.flatnonzero(~marginal.incomplete(marginal.known(patients, SPEC)))[0])
+    return patients.iloc[[row]].reset_index(drop=True)
+
+
+def test_a_chosen_agent_gives_the_risks_of_a_record_with_it_in_every_draw() -> None:
+    twin, patient = structural_twin(), complete_patient()
+    agents = twin.manners_of(SPEC.decisions[1])
+    assert {"platinum", "cetuximab"} <= set(agents)
+    at_death = []
+    for agent in agents:
+        chosen = twin.predict_draws(patient, ["010", "000"], [24.0, 60.0], manners={"concurrent_agent": agent})
+        given = patient.assign(induction_chemo=0.0, concurrent_chemo=1.0, concurrent_agent=agent)
+        recorded = twin.predict_draws(given, ["010"], [24.0, 60.0])
+        usual = twin.predict_draws(patient, ["000"], [24.0, 60.0])
+        for outcome in twin.outcomes:
+            np.testing.assert_allclose(chosen[outcome][:, :, 0], recorded[outcome][:, :, 0], rtol=0, atol=1e-9)
+            np.testing.assert_array_equal(chosen[outcome][:, :, 1], usual[outcome][:, :, 0])
+        at_death.append(chosen["death"][0, 0, 0, 1])
+    assert np.ptp(at_death) > 0.005
+
+
+def test_agents_are_chosen_for_open_decisions_only_and_unknown_ones_are_refused() -> None:
+    twin, patient = structural_twin(), complete_patient()
+    given = patient.assign(induction_chemo=0.0, concurrent_chemo=1.0, concurrent_agent="platinum")
+    asked = {"concurrent_agent": "cetuximab"}
+    pd.testing.assert_frame_equal(twin.predict(given, "all", [60], asked), twin.predict(given, "all", [60]))
+    assert not twin.predict(patient, "all", [60], asked).equals(twin.predict(patient, "all", [60]))
+    with pytest.raises(WrongUsage, match="'gemcitabine' is unknown to the cohort"):
+        twin.predict(patient, "all", [60], {"concurrent_agent": "gemcitabine"})
+    with pytest.raises(WrongUsage, match="t_stage is the manner of no decision"):
+        twin.predict(patient, "all", [60], {"t_stage": "T1"})

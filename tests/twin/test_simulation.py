@@ -19,8 +19,8 @@ from twin.models.candidates.incidence import cumulative_incidence
 from twin.models.outcome import Rows
 from twin.record import decision_matrix
 from twin.registry import _joined, _split
-from twin.simulation.expected import under
-from twin.simulation.policy import Policy
+from twin.simulation.expected import carried_out, under
+from twin.simulation.policy import Choice, Policy, following
 from twin.simulation.revealed import Revealed
 from twin.simulation.sampling import sample
 from twin.simulation.situation import Situation, StateModels
@@ -46,6 +46,10 @@ class Steady:
     @property
     def inputs(self) -> Floats:
         return np.tile(np.linspace(-0.3, 0.3, self.copies)[:, None], (1, 3))
+
+    @property
+    def completed(self) -> pd.DataFrame:
+        return pd.DataFrame(index=range(self.copies))
 
     def increments(self, outcome: str, digits: Floats, rows: Rows, edges: Floats) -> tuple[Floats, Floats | None]:
         event = self._hazard(TIMED.index(outcome), digits, rows, edges)
@@ -75,7 +79,7 @@ def models() -> StateModels:
     ).astype(float)
     rng = np.random.default_rng(2)
     with one_thread():
-        transitions = fit_transitions(Learning(SPEC, frame, inputs, decision_matrix(SPEC, frame), DRAWS, rng))
+        transitions = fit_transitions(Learning(SPEC, frame, inputs, frame, decision_matrix(SPEC, frame), DRAWS, rng))
     worse = {"CR": 0.0, "PR": 0.6, "SD or PD": 1.1, "PR or SD or PD": 0.7, "any": 0.2, "cetuximab": 0.3}
     mean = np.array([worse.get(label, 0.0) for m in transitions.steps for v in m.step.variables for label in v.labels])
     revealed = {}
@@ -343,6 +347,97 @@ def test_a_policy_that_looks_is_answered_for_every_draw_as_for_the_fit() -> None
         assert np.ptp(every.risks[outcome][:, -1]) > 1e-4
 
 
+AGENT = "concurrent_agent"
+
+
+def with_agent(agent: str, plan: str = "111") -> Policy:
+    return following(SPEC, plan, {AGENT: agent})
+
+
+def after_induction(*, copies: int = 1) -> Situation:
+    """Everything is recorded up to the decision; of the copies of an incomplete patient only the baseline differs."""
+    return replace(situation(Steady(copies=copies), **AFTER_INDUCTION), alive_until=3.0)
+
+
+def test_a_chosen_agent_is_answered_as_one_that_is_recorded() -> None:
+    """For a complete patient of whom nothing before it is unknown, both say the same."""
+    before = after_induction()
+    for agent in ("platinum", "cetuximab"):
+        recorded = situation(**AFTER_INDUCTION, concurrent_chemo=1.0, concurrent_agent=agent)
+        for outcome, risks in carried_out(before, "111", {AGENT: agent}, MONTHS).items():
+            np.testing.assert_allclose(risks, recorded.risks("111", MONTHS)[outcome], rtol=0, atol=1e-10)
+    one, other = (carried_out(before, "111", {AGENT: a}, MONTHS)["death"][0, -1] for a in ("cetuximab", "platinum"))
+    assert one > other + 0.005
+
+
+@pytest.mark.parametrize("plan", ["010", "111"])
+def test_agents_chosen_as_physicians_do_average_to_the_answer_without_a_choice(plan: str) -> None:
+    """The law of total probability, in every draw; before decision 2 nothing is unknown that the agent depends on."""
+    before = after_induction() if plan == "111" else situation()
+    (agent,) = before.states(plan, "decision_cc")
+    for outcome, total in before.risks(plan, MONTHS).items():
+        given = [carried_out(before, plan, {AGENT: level.split(" or ")[0]}, MONTHS)[outcome] for level in agent.levels]
+        average = np.einsum("rl,lrm->rm", agent.probability, given)
+        np.testing.assert_allclose(average, total, rtol=0, atol=1e-8)
+        assert np.ptp(given, axis=0)[0, -1] > 0.005
+
+
+def test_a_choice_says_nothing_about_what_is_not_known_as_a_record_would() -> None:
+    """With the responses to induction ahead, every path keeps its share; only the agent in it is no longer drawn."""
+    at_zero = situation()
+    paths, by_path = at_zero.risks_by_path("110", MONTHS)
+    level = at_zero.tree(np.array([1.0, 1.0, 0.0])).levels[1]
+    expected = np.zeros(len(MONTHS))
+    for response in np.unique(paths.states[:, 0]):
+        with_response = paths.states[:, 0] == response
+        cetuximab = with_response & np.array(
+            [level.words[k][AGENT].startswith("cetuximab") for k in paths.states[:, 1]]
+        )
+        share = paths.probability[0, cetuximab] / paths.probability[0, cetuximab].sum()
+        expected += paths.probability[0, with_response].sum() * (share @ by_path["death"][0, cetuximab])
+    chosen = carried_out(at_zero, "110", {AGENT: "cetuximab"}, MONTHS)["death"][0]
+    np.testing.assert_allclose(chosen, expected, rtol=0, atol=1e-8)
+
+
+def test_a_policy_may_choose_the_agent_by_what_it_saw() -> None:
+    def by_response(decision: Decision, _row: pd.DataFrame, history: Mapping[str, str]) -> Choice:
+        if decision.column != "concurrent_chemo":
+            return Choice(float(decision.column == "induction_chemo"))
+        return Choice(1.0, "platinum" if history["ic_response_primary"] == "CR" else "cetuximab")
+
+    policies = (with_agent("platinum", "110"), by_response, with_agent("cetuximab", "110"))
+    platinum, mixed, cetuximab = (under(situation(), policy, MONTHS).risks["death"][0, -1] for policy in policies)
+    assert platinum + 0.001 < mixed < cetuximab - 0.001
+    drawn = sample(situation(), by_response, 2000, np.random.default_rng(0), 60.0)
+    seen = drawn.dropna(subset=[AGENT])
+    complete = seen["ic_response_primary"] == "CR"
+    assert set(seen.loc[complete, AGENT]) == {"platinum"}
+    assert {agent.split(" or ")[0] for agent in seen.loc[~complete, AGENT]} == {"cetuximab"}
+
+
+def test_an_impossible_manner_is_refused() -> None:
+    given = situation()
+    with pytest.raises(WrongUsage, match="concurrent_agent 'carboplatin' is unknown to the cohort"):
+        under(given, with_agent("carboplatin"), MONTHS)
+    with pytest.raises(WrongUsage, match="declines induction_chemo and would carry it out with 'cetuximab'"):
+        under(given, lambda *_: Choice(0.0, "cetuximab"), MONTHS)
+    with pytest.raises(WrongUsage, match="induction_chemo cannot be carried out with 'cetuximab'"):
+        under(given, lambda *_: Choice(0.5, "cetuximab"), MONTHS)
+    with pytest.raises(WrongUsage, match="plan '101' declines what concurrent_agent 'cetuximab' would carry out"):
+        with_agent("cetuximab", "101")
+    with pytest.raises(WrongUsage, match="hpv_status is the manner of no decision"):
+        following(SPEC, "111", {"hpv_status": "positive"})
+    recorded = situation(concurrent_agent="platinum")
+    with pytest.raises(WrongUsage, match="with 'cetuximab': 'platinum' is recorded"):
+        carried_out(recorded, "010", {AGENT: "cetuximab"}, MONTHS)
+
+
+def test_a_decision_that_is_taken_keeps_the_agent_that_is_recorded() -> None:
+    given = situation(**AFTER_INDUCTION, concurrent_chemo=1.0, concurrent_agent="platinum")
+    asked = under(given, with_agent("cetuximab"), MONTHS).risks["death"][0]
+    np.testing.assert_allclose(asked, given.risks("111", MONTHS)["death"][0], rtol=0, atol=1e-10)
+
+
 def monte_carlo(trajectories: pd.DataFrame, outcome: str, months: Floats) -> Floats:
     happened = (trajectories[f"{outcome}_cause"] == "event").to_numpy()
     return (happened[:, None] & (trajectories[f"{outcome}_month"].to_numpy()[:, None] <= months)).mean(axis=0)
@@ -350,8 +445,15 @@ def monte_carlo(trajectories: pd.DataFrame, outcome: str, months: Floats) -> Flo
 
 @pytest.mark.parametrize(
     ("policy", "values"),
-    [("010", {}), ("111", {}), (looking, {}), ("111", AFTER_INDUCTION), (looking, AFTER_INDUCTION)],
-    ids=["plan 010", "plan 111", "looking", "plan 111 after induction", "looking after induction"],
+    [
+        ("010", {}),
+        ("111", {}),
+        (looking, {}),
+        ("111", AFTER_INDUCTION),
+        (looking, AFTER_INDUCTION),
+        (following(SPEC, "110", {"concurrent_agent": "cetuximab"}), {}),
+    ],
+    ids=["plan 010", "plan 111", "looking", "plan 111 after induction", "looking after induction", "cetuximab"],
 )
 def test_sampled_trajectories_agree_with_the_exact_answer(policy: Policy | str, values: Mapping[str, object]) -> None:
     given = situation(**values)
@@ -401,7 +503,9 @@ def test_a_cohort_without_states_leaves_the_models_from_time_zero_alone() -> Non
     decided = ["induction_chemo", "concurrent_chemo", "neck_dissection"]
     bare = structural_cohort().frame[["patient_id", *decided]]
     transitions = fit_transitions(
-        Learning(SPEC, bare, np.zeros((len(bare), 3)), decision_matrix(SPEC, bare), DRAWS, np.random.default_rng(0))
+        Learning(
+            SPEC, bare, np.zeros((len(bare), 3)), bare, decision_matrix(SPEC, bare), DRAWS, np.random.default_rng(0)
+        )
     )
     plain = Situation.of(SPEC, StateModels(transitions, {}), frame(), Steady())
     for outcome, risks in plain.risks("110", MONTHS).items():

@@ -13,6 +13,7 @@ from data.schema import Specification
 from data.synthetic import generate
 from data.synthetic.cohort import SyntheticCohort
 from twin.arrays import Floats
+from twin.effects.prior import MannerEffect
 from twin.models.followup import EVENT, FollowUp
 from twin.record import decision_matrix
 from twin.simulation.revealed import fit_revealed_hazards, fit_revealed_probability, period_starts
@@ -26,7 +27,7 @@ DRAWS = 50
 
 
 def learning(frame: pd.DataFrame, inputs: Floats, seed: int = 0, draws: int = DRAWS) -> Learning:
-    return Learning(SPEC, frame, inputs, decision_matrix(SPEC, frame), draws, np.random.default_rng(seed))
+    return Learning(SPEC, frame, inputs, frame, decision_matrix(SPEC, frame), draws, np.random.default_rng(seed))
 
 
 def induced(patients: int, rng: np.random.Generator, *, complete: Floats) -> pd.DataFrame:
@@ -317,10 +318,11 @@ def test_published_ratios_of_an_agent_are_taken_where_the_cohort_says_little() -
     transitions = fit_transitions(learnt)
     course = followed(rng, np.full(patients, 0.01), np.full(patients, 0.01))
     logs = np.zeros((patients, len(period_starts(SPEC))))
-    priors = {"concurrent_agent": {"cetuximab": (0.4, 0.02)}}
+    priors = {"concurrent_agent": (MannerEffect("cetuximab", ("",), (), 0.4, 0.02),)}
     found = fit_revealed_hazards(SPEC.outcome("death"), course, {EVENT: logs}, transitions, learnt, priors)
-    platinum, cetuximab = found.coefficients[0].T
+    platinum, elsewhere, cetuximab = found.coefficients[0].T
     assert (platinum == 0).all()
+    assert (elsewhere == 0).all()
     assert cetuximab[0] == pytest.approx(0.4, abs=0.05)
     assert cetuximab[1:].std() == pytest.approx(0.02, rel=0.4)
 

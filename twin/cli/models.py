@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -160,11 +160,18 @@ def predict(
     horizons: Annotated[
         str | None, typer.Option(help="Months, separated by commas (default: 12,24,36,48,60 within the follow-up).")
     ] = None,
+    manner: Annotated[
+        list[str] | None,
+        typer.Option(help="How an open decision is carried out, e.g. concurrent_agent=cetuximab; else as is usual."),
+    ] = None,
     cohort: CohortChoice = None,
     model: ModelOption = None,
     store: StoreOption = None,
 ) -> int:
-    """Risks of patients under plans, with intervals and support."""
+    """Risks of patients under plans, with intervals and support.
+
+    What is recorded conditions them: decisions, with the agent, and states. Decisions that are open follow each plan.
+    """
     twin = chosen_twin(workspace(store), cohort, model)
     wanted = "all" if plans == "all" else [plan.strip() for plan in plans.split(",")]
     for plan in () if wanted == "all" else wanted:
@@ -174,7 +181,7 @@ def predict(
         report(0.0, "reading the patients")
         known, code = _patients(patients, twin)
         report(0.2, "computing")
-        predictions = twin.predict(known.frame, wanted, months)
+        predictions = twin.predict(known.frame, wanted, months, _manners(manner or ()))
     _write_table(out, predictions)
     say(f"{out}: {len(predictions)} risks of {known.size} patients by {twin.version}")
     return code
@@ -212,6 +219,17 @@ def _months(text: str | None, twin: FittedTwin) -> list[float]:
         return [float(part) for part in text.split(",")]
     except ValueError as error:
         raise WrongUsage(f"--horizons '{text}' is not a list of months", remedy="write e.g. 12,24,60") from error
+
+
+def _manners(texts: Sequence[str]) -> dict[str, str]:
+    """Values by column, of options such as ``concurrent_agent=cetuximab``."""
+    pairs = [text.partition("=") for text in texts]
+    for column, equals, value in pairs:
+        if not (column and equals and value):
+            raise WrongUsage(
+                f"--manner '{column}{equals}{value}' names no value", remedy="write e.g. concurrent_agent=cetuximab"
+            )
+    return {column: value for column, _, value in pairs}
 
 
 def _write_table(path: Path, table: pd.DataFrame) -> None:

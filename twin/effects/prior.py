@@ -14,14 +14,15 @@ five publications on the same trials do not make it five times smaller. Their sa
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Final
 
 import numpy as np
 import pandas as pd
 
-from data.evidence import YES, Design, Evidence, PublishedEffect, weak_prior_sd
+from data.evidence import YES, Design, Evidence, Group, PublishedEffect, weak_prior_sd
 from data.schema import Outcome
 from twin.arrays import Flags, Floats
 from twin.effects.distribution import EffectDistribution, EffectTerm, term_matrix
@@ -114,18 +115,50 @@ def _observations(
             yield np.stack(averages), np.array(ratios), np.array(variances)
 
 
+@dataclass(frozen=True)
+class MannerEffect:
+    """What is published about one way of carrying out a decision, in the patients whom the publications are about."""
+
+    level: str
+    inside: tuple[str, ...]
+    """Groups that the patients are all in, in the grammar of `data.evidence.groups`; text, so that it is plain data"""
+    outside: tuple[str, ...]
+    """Groups of other publications on the same level, which the patients are not in"""
+    mean: float
+    """Log ratio to the level that all publications compare with"""
+    sd: float
+
+    @property
+    def for_everybody(self) -> bool:
+        """Whether no patient is left to whom nothing published applies."""
+        return "" in self.inside
+
+    def members(self, frame: pd.DataFrame) -> Floats:
+        """(n,) 1 for the patients, 0 for others; a value that is missing counts as outside of a group."""
+        result = np.ones(len(frame))
+        for text in self.inside:
+            result *= _in(text, frame)
+        for text in self.outside:
+            result *= 1.0 - _in(text, frame)
+        return result
+
+
+def _in(text: str, frame: pd.DataFrame) -> Floats:
+    return np.asarray(Group.parse(text).membership(frame) == 1.0, dtype=float)
+
+
 def manner_prior(
     evidence: Evidence, column: str, outcome: Outcome, settings: PriorSettings = SETTINGS
-) -> dict[str, tuple[float, float]]:
-    """Log ratios of the levels of `column`, the manner of a decision: mean and standard deviation, by level.
+) -> tuple[MannerEffect, ...]:
+    """Log ratios of the levels of `column`, the manner of a decision, in those whom publications are about.
 
-    They are ratios to the level that all used effects compare with, which is listed with 0 and 0; levels that nothing
-    is published on are not listed. Whoever applies them has to normalise, because the effect of the decision is an
-    average over the manners of those who have it: take the logarithm of the average ratio among these from each.
+    They are ratios to the level that all used effects compare with. Levels that nothing is published on are not
+    listed, nor are patients whom no publication on a level is about: an effect found in one group says nothing about
+    the others. Whoever applies them has to normalise, because the effect of the decision is an average over the manners
+    of those who have it: take the logarithm of the average ratio among these from each.
 
     Each level has the weak prior of a whole effect, which its effects (independent but for transport) draw towards
-    themselves. Whom an effect applies to is not looked at: an effect found in
-    one group of patients counts for all.
+    themselves. Where the groups of two effects overlap, both count for those who are in both.
 
     Args:
         evidence: published effects; those that are not used are passed over.
@@ -134,15 +167,28 @@ def manner_prior(
         settings: how far publications are trusted.
     """
     effects = evidence.rows(column, outcome.name)
-    found = {effect.against: (0.0, 0.0) for effect in effects}
+    found = []
     for level in dict.fromkeys(effect.option for effect in effects):
         own = [effect for effect in effects if effect.option == level]
-        weights = np.array([1.0 / _variance(effect, settings) for effect in own])
-        ratio = float(weights @ [effect.log_ratio for effect in own] / weights.sum())
-        published = 1.0 / (1.0 / float(weights.sum()) + settings.transport_sd**2)
-        precision = weak_prior_sd(outcome) ** -2.0 + published
-        found[level] = (ratio * published / precision, precision**-0.5)
-    return found
+        groups = tuple(dict.fromkeys(str(effect.group) for effect in own))
+        for is_in in product((True, False), repeat=len(groups)):
+            inside, outside = (
+                tuple(g for g, yes in zip(groups, is_in, strict=True) if yes is at) for at in (True, False)
+            )
+            if inside and "" not in outside:
+                applying = [effect for effect in own if str(effect.group) in inside]
+                mean, sd = _drawn_towards(applying, weak_prior_sd(outcome), settings)
+                found.append(MannerEffect(level, inside, outside, mean, sd))
+    return tuple(found)
+
+
+def _drawn_towards(effects: Sequence[PublishedEffect], weak_sd: float, settings: PriorSettings) -> tuple[float, float]:
+    """Mean and standard deviation of a log ratio: a weak prior around 0 and some effects on the same comparison."""
+    weights = np.array([1.0 / _variance(effect, settings) for effect in effects])
+    ratio = float(weights @ [effect.log_ratio for effect in effects] / weights.sum())
+    published = 1.0 / (1.0 / float(weights.sum()) + settings.transport_sd**2)
+    precision = weak_sd**-2.0 + published
+    return ratio * published / precision, precision**-0.5
 
 
 def _variance(effect: PublishedEffect, settings: PriorSettings) -> float:

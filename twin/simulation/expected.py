@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -12,9 +13,10 @@ import pandas as pd
 
 from data.schema import OutcomeKind
 from twin.arrays import Floats, Integers
-from twin.simulation.policy import Habit, Policy
+from twin.simulation.policy import Habit, Manners, Policy, following
 from twin.simulation.sampling import EVENT_ITSELF, cause_column, month_column, sample
-from twin.simulation.situation import Situation
+from twin.simulation.situation import Situation, shares
+from twin.simulation.states import UNOBSERVED
 from twin.simulation.tree import Tree
 
 PATH_LIMIT: Final = 20_000
@@ -45,6 +47,8 @@ class Branch:
     """At each depth, the nodes that are reached"""
     chance: Floats
     """(k,) of the decisions along the way to each of the last nodes"""
+    weights: Floats
+    """(rows, k) of the decisions and of what is seen along the way; a manner that is chosen is certain"""
 
 
 def under(
@@ -80,13 +84,25 @@ def under(
     happened = {outcome: np.zeros((1, 1)) for outcome in asking.individual.outcomes}
     free = {outcome: np.zeros(1) for outcome in asking.individual.outcomes}
     for branch in branches:
-        weights = branch.tree.probabilities(len(branch.kept) - 1)[:, branch.kept[-1]] * branch.chance
         unfolding = asking.unfolding(branch.digits, branch.kept)
         for outcome in asking.individual.outcomes:
             given, among = unfolding.incidences(outcome, asked)
-            happened[outcome] = happened[outcome] + asking.collapsed(weights, given)
-            free[outcome] = free[outcome] + asking.collapsed(weights, among)
-    return PolicyRisks({outcome: happened[outcome] / free[outcome][:, None] for outcome in happened}, paths, 0)
+            happened[outcome] = happened[outcome] + asking.collapsed(branch.weights, given)
+            free[outcome] = free[outcome] + asking.collapsed(branch.weights, among)
+    return PolicyRisks({outcome: shares(happened[outcome], free[outcome]) for outcome in happened}, paths, 0)
+
+
+def carried_out(
+    situation: Situation, plan: str, manners: Manners, months: Sequence[float] | Floats
+) -> Mapping[str, Floats]:
+    """Risks of a plan whose decisions are carried out in given manners; by outcome (1 + draws, m).
+
+    A manner that is chosen, unlike one that is recorded, says nothing about the patient.
+
+    Raises:
+        WrongUsage: the plan is incomplete, or it or the cohort does not have such a manner.
+    """
+    return under(situation, following(situation.spec, plan, manners), months, draws=True, limit=sys.maxsize).risks
 
 
 def _branches(asking: Situation, habit: Habit) -> Iterator[Branch]:
@@ -99,25 +115,32 @@ def _branches(asking: Situation, habit: Habit) -> Iterator[Branch]:
 
 def _branch(asking: Situation, habit: Habit, digits: Floats) -> Branch | None:
     tree = asking.tree(digits)
-    nodes, chance = np.zeros(1, dtype=np.intp), np.ones(1)
+    nodes, chance, weights = np.zeros(1, dtype=np.intp), np.ones(1), np.ones((tree.rows, 1))
     kept: list[Integers] = []
     for depth in range(len(tree.levels) + 1):
+        chosen = np.full(len(nodes), UNOBSERVED, dtype=np.intp)
         for decision in range(len(digits)):
             if habit.depth(decision) == depth:
                 yes = habit.yes(decision, tree, nodes, digits)
-                chance = chance * (yes if digits[decision] else 1.0 - yes)
-        nodes, chance = nodes[chance > 0], chance[chance > 0]
+                here = yes if digits[decision] else 1.0 - yes
+                chance, weights = chance * here, weights * here
+                if depth < len(tree.levels) and tree.levels[depth].carries_out(decision, digits):
+                    chosen = habit.manner(decision, tree, nodes, digits)
+        taken = chance > 0
+        nodes, chance, weights, chosen = nodes[taken], chance[taken], weights[:, taken], chosen[taken]
         kept.append(nodes)
         if not len(nodes):
             return None
         if depth < len(tree.levels):
-            states = np.flatnonzero(tree.levels[depth].agreeing(asking.observed[depth]))
-            nodes = (nodes[:, None] * len(tree.levels[depth].codes) + states).ravel()
-            chance = np.repeat(chance, len(states))
-    return _without_idle_steps(digits, tree, kept, chance)
+            level = tree.levels[depth]
+            parent, state = np.nonzero(level.possible(chosen) & level.agreeing(asking.observed[depth]))
+            likely = np.where(chosen[parent] == UNOBSERVED, level.probability[:, nodes[parent], state], 1.0)
+            chance, weights = chance[parent], weights[:, parent] * likely
+            nodes = nodes[parent] * len(level.codes) + state
+    return _without_idle_steps(digits, tree, kept, chance, weights)
 
 
-def _without_idle_steps(digits: Floats, tree: Tree, kept: list[Integers], chance: Floats) -> Branch:
+def _without_idle_steps(digits: Floats, tree: Tree, kept: list[Integers], chance: Floats, weights: Floats) -> Branch:
     """The branch up to the last step whose states matter: averaged over all states, nothing changes."""
     while len(kept) > 1:
         states = len(tree.levels[len(kept) - 2].codes)
@@ -127,7 +150,8 @@ def _without_idle_steps(digits: Floats, tree: Tree, kept: list[Integers], chance
         if (by_parent != by_parent[:, :1]).any():
             break
         kept, chance = kept[:-1], by_parent[:, 0]
-    return Branch(digits, tree, tuple(kept), chance)
+        weights = weights.reshape(tree.rows, -1, states).sum(axis=2)
+    return Branch(digits, tree, tuple(kept), chance, weights)
 
 
 def _shares(asking: Situation, trajectories: pd.DataFrame, months: Floats) -> dict[str, Floats]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from data.schema import OutcomeKind, Specification
 from twin.arrays import Floats
+from twin.effects.prior import MannerEffect
 from twin.marginal import Marginal
 from twin.models.followup import EVENT, FORESTALLED, follow_up
 from twin.models.outcome import CELL_MONTHS, EventModel, Patients
 from twin.simulation.individual import cohort_increments, cohort_probabilities
-from twin.simulation.revealed import Prior, Revealed, fit_revealed_hazards, fit_revealed_probability, period_starts
+from twin.simulation.revealed import Revealed, fit_revealed_hazards, fit_revealed_probability, period_starts
 from twin.simulation.situation import StateModels
 from twin.simulation.transition import Learning, fit_transitions
 
@@ -23,9 +24,10 @@ def fit_state_models(
     frame: pd.DataFrame,
     decisions: Floats,
     cohort: Patients,
+    completed: pd.DataFrame,
     marginal: Marginal,
     seed: int,
-    priors: Mapping[str, Mapping[str, Prior]] | None = None,
+    priors: Mapping[str, Mapping[str, Sequence[MannerEffect]]] | None = None,
 ) -> StateModels:
     """What a cohort teaches about the states.
 
@@ -34,12 +36,13 @@ def fit_state_models(
         frame: n patients.
         decisions: (n, d) 0, 1 or NaN, with those filled in that the cohort holds.
         cohort: Completed copies of the same patients, as the models from time zero were fitted on.
+        completed: The same as columns, copy after copy.
         marginal: The models from time zero.
         seed: Of the draws.
         priors: By outcome and manner, what is published about the manner's levels.
     """
     rng = np.random.default_rng([seed, len(frame)])
-    learning = Learning(spec, frame, cohort.inputs.mean(axis=0), decisions, marginal.draws, rng)
+    learning = Learning(spec, frame, cohort.inputs.mean(axis=0), completed, decisions, marginal.draws, rng)
     transitions = fit_transitions(learning)
     revealed: dict[str, Revealed] = {}
     if not transitions.steps:

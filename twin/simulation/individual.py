@@ -24,11 +24,14 @@ class MarginalIndividual:
     marginal: Marginal
     patient: Patients
     """Completed copies of the one patient"""
+    completed: pd.DataFrame
+    """The same copies, one a row, as columns"""
 
     @classmethod
     def of(cls, spec: Specification, marginal: Marginal, frame: pd.DataFrame) -> Self:
         """The patient in the one row of `frame`, with missing values completed."""
-        return cls(spec, marginal, marginal.patients(marginal.known(frame, spec)))
+        completed = marginal.completed(marginal.known(frame, spec))
+        return cls(spec, marginal, marginal.read(completed), completed.frame)
 
     @property
     def outcomes(self) -> Sequence[str]:

@@ -7,17 +7,20 @@ their logarithm is the state less its expectation under the tilted distribution 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
 import numpy as np
+import pandas as pd
 from scipy.special import logit
 
 from data.schema import Outcome, Specification
 from twin.arrays import AS_THEY_ARE, Flags, Floats, Integers
+from twin.effects.prior import MannerEffect
 from twin.models.followup import EVENT, FORESTALLED, FollowUp
 from twin.models.hazard import CoxLikelihood, Episodes
+from twin.models.outcome import Rows
 from twin.models.posterior import CoxProblem, LogisticProblem, Mode, Posterior, Problem, posterior
 from twin.simulation.reveal import reveal_probability
 from twin.simulation.states import UNOBSERVED
@@ -30,8 +33,43 @@ ITERATIONS: Final = 3
 FEWEST_EVENTS: Final = 5
 """Fewer say nothing about any state."""
 
-Prior = Mapping[str, tuple[float, float]]
-"""By level of a manner: mean and standard deviation of its log ratio against the levels that are not named"""
+
+@dataclass(frozen=True)
+class Apart:
+    """A level that says something of its own in some patients, because it is published about them."""
+
+    column: int
+    """Position of the level among those of all steps"""
+    effect: MannerEffect
+
+
+def members_of(apart: Sequence[Apart], completed: pd.DataFrame) -> Floats:
+    """(n, apart) in which of them each patient is, for n rows of completed columns."""
+    return np.column_stack([np.zeros((len(completed), 0)), *(one.effect.members(completed) for one in apart)])
+
+
+def ratios_of(coefficients: Floats, apart: Sequence[Apart], members: Floats) -> Floats:
+    """(..., width) log ratio of every level in patients with members (..., apart).
+
+    Args:
+        coefficients: (..., width + apart) of every level in those about whom nothing is published, then in the others.
+        apart: Levels that say something of their own in some patients.
+        members: How much of each patient belongs to those: 0 or 1, between them for the mean of several copies.
+    """
+    own, published = np.split(coefficients, [coefficients.shape[-1] - len(apart)], axis=-1)
+    onto = _onto(apart, own.shape[-1])
+    return np.asarray(own * (1.0 - members @ onto) + (published * members) @ onto)
+
+
+def _spread(levels: Floats, apart: Sequence[Apart], members: Floats) -> Floats:
+    """(n, width + apart) what multiplies the coefficients in patients who show levels (n, width)."""
+    onto = _onto(apart, levels.shape[1])
+    return np.hstack([levels * (1.0 - members @ onto), (levels @ onto.T) * members])
+
+
+def _onto(apart: Sequence[Apart], width: int) -> Floats:
+    """(apart, width) which level each is one of."""
+    return np.eye(width)[[one.column for one in apart]].reshape(len(apart), width)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,11 +80,17 @@ class Revealed:
 
     outcome: str
     coefficients: Floats
-    """(causes, 1 + draws, width) log hazard (or odds) ratio of every level of every step"""
+    """(causes, 1 + draws, width + apart) log hazard (or odds) ratio of every level of all steps, then of those apart"""
     events: tuple[int, ...]
     """Of each cause, once a state can have been seen"""
     prior_sds: tuple[float, ...]
     """Width of the prior of each cause's log ratios; 0 where too few events say anything"""
+    apart: tuple[Apart, ...] = ()
+
+    def ratios(self, completed: pd.DataFrame, rows: Rows) -> Floats:
+        """(causes, rows, width) log ratio of every level in a patient of whom `completed` has the copies, one a row."""
+        members = members_of(self.apart, completed)[rows.copy]
+        return ratios_of(self.coefficients[:, rows.draw], self.apart, members)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,32 +125,38 @@ class Expectations:
         open_from = np.where(np.isnan(decisions), effect_months(spec, decisions), np.inf)
         return np.asarray(open_from.min(axis=1, initial=np.inf) > month)
 
-    def hazards(self, coefficients: Floats, month: float) -> tuple[Floats, Floats]:
-        """At `month`: (n, width) the state less its expectation, and (n,) its log multiplier over the expected one."""
+    def hazards(self, ratios: Floats, month: float) -> tuple[Floats, Floats]:
+        """At `month`: (n, width) the state less its expectation, and (n,) its log multiplier over the expected one.
+
+        Args:
+            ratios: (n, width) log ratio of every level in each patient.
+            month: From which on states act that were seen by then.
+        """
         centred, log_ratio = np.zeros_like(self.histories), np.zeros(len(self.histories))
         for rows, paths, probability, acts in self.groups:
             acting = acts <= month
-            multiplier = np.exp(paths[:, acting] @ coefficients[acting])
-            weighted = probability * multiplier
+            here = np.ix_(rows, np.flatnonzero(acting))
+            weighted = probability * np.exp(ratios[here] @ paths[:, acting].T)
             expected = weighted.sum(axis=1)
-            seen = self.histories[np.ix_(rows, np.flatnonzero(acting))]
-            centred[np.ix_(rows, np.flatnonzero(acting))] = seen - weighted @ paths[:, acting] / expected[:, None]
-            log_ratio[rows] = seen @ coefficients[acting] - np.log(expected)
+            seen = self.histories[here]
+            centred[here] = seen - weighted @ paths[:, acting] / expected[:, None]
+            log_ratio[rows] = (seen * ratios[here]).sum(axis=1) - np.log(expected)
         return centred, log_ratio
 
-    def odds(self, coefficients: Floats, month: float, probability_before: Floats) -> tuple[Floats, Floats]:
+    def odds(self, ratios: Floats, month: float, probability_before: Floats) -> tuple[Floats, Floats]:
         """The same of a yes-or-no outcome judged at `month`: (n, width), and (n,) log odds given what was seen."""
         centred, log_odds = np.zeros_like(self.histories), np.zeros(len(self.histories))
         for rows, paths, probability, acts in self.groups:
             acting = acts <= month
-            score = paths[:, acting] @ coefficients[acting]
-            given = reveal_probability(probability_before[rows], probability, np.tile(score, (len(rows), 1)))
-            level = logit(given[:, 0]) - score[0]
+            here = np.ix_(rows, np.flatnonzero(acting))
+            score = ratios[here] @ paths[:, acting].T
+            given = reveal_probability(probability_before[rows], probability, score)
+            level = logit(given[:, 0]) - score[:, 0]
             weighted = probability * given * (1.0 - given)
             expected = weighted @ paths[:, acting] / weighted.sum(axis=1)[:, None]
-            seen = self.histories[np.ix_(rows, np.flatnonzero(acting))]
-            centred[np.ix_(rows, np.flatnonzero(acting))] = seen - expected
-            log_odds[rows] = level + seen @ coefficients[acting]
+            seen = self.histories[here]
+            centred[here] = seen - expected
+            log_odds[rows] = level + (seen * ratios[here]).sum(axis=1)
         return centred, log_odds
 
 
@@ -130,13 +180,79 @@ def period_starts(spec: Specification) -> Floats:
     return np.unique([0.0, *months])
 
 
+@dataclass(frozen=True, eq=False)
+class _Start:
+    """What is known of the coefficients before the cohort is asked: of each level of all steps, then of those apart.
+
+    One level of each variable is the reference: the commonest of those about which nothing is published.
+    """
+
+    chosen: Flags
+    """(b,) whether it has a coefficient"""
+    mean: Floats
+    """(b,)"""
+    held: Floats
+    """(b,) precision; NaN where it is to be learnt"""
+    apart: tuple[Apart, ...]
+    members: Floats
+    """(n, apart) in which of those each of the cohort's patients is, averaged over their copies"""
+
+    @classmethod
+    def of(cls, transitions: Transitions, priors: Mapping[str, Sequence[MannerEffect]], learning: Learning) -> _Start:
+        """What is published about manners, and nothing about other states."""
+        chosen: list[bool] = []
+        apart: list[Apart] = []
+        for model in transitions.steps:
+            for variable in model.step.variables:
+                published = [_about(values, priors.get(variable.name, ())) for values in variable.levels]
+                without = [k for k, effects in enumerate(published) if not effects]
+                reference = variable.common if variable.common in without else next(iter(without), UNOBSERVED)
+                for position, effects in enumerate(published):
+                    apart += [Apart(len(chosen), effect) for effect in effects]
+                    chosen.append(position != reference and not any(effect.for_everybody for effect in effects))
+        effects = [one.effect for one in apart]
+        members = members_of(apart, learning.completed)
+        by_copy = np.split(members, len(members) // len(learning.frame))
+        return cls(
+            chosen=np.array([*chosen, *(True for _ in apart)], dtype=bool),
+            mean=np.array([*(0.0 for _ in chosen), *(effect.mean for effect in effects)]),
+            held=np.array([*(np.nan for _ in chosen), *(effect.sd**-2.0 for effect in effects)]),
+            apart=tuple(apart),
+            members=np.mean(by_copy, axis=0),
+        )
+
+    def ratios(self, fit: Floats) -> Floats:
+        """(n, width) log ratio of every level in each of the cohort's patients, by coefficients (b,)."""
+        return ratios_of(fit, self.apart, self.members)
+
+    def spread(self, levels: Floats) -> Floats:
+        """(n, b) what multiplies the coefficients in each of the cohort's patients, of levels (n, width)."""
+        return _spread(levels, self.apart, self.members)
+
+    def coefficients(self, drawn: Posterior | None, draws: int) -> Floats:
+        """(1 + draws, b); 0 where nothing could be learnt."""
+        result = np.zeros((1 + draws, len(self.chosen)))
+        if drawn is not None:
+            result[:, self.chosen] = self.mean[self.chosen] + drawn.coefficients
+        return result
+
+
+def _about(values: Sequence[str], published: Sequence[MannerEffect]) -> list[MannerEffect]:
+    """What is published about a level; of several that are pooled, about the first that anything is published on."""
+    for value in values:
+        found = [effect for effect in published if effect.level == value]
+        if found:
+            return found
+    return []
+
+
 def fit_revealed_hazards(
     outcome: Outcome,
     followed: FollowUp,
     log_hazards: Mapping[int, Floats],
     transitions: Transitions,
     learning: Learning,
-    priors: Mapping[str, Prior] | None = None,
+    priors: Mapping[str, Sequence[MannerEffect]] | None = None,
 ) -> Revealed:
     """What the states say about a time-to-event outcome.
 
@@ -151,16 +267,14 @@ def fit_revealed_hazards(
         priors: By manner, what is published about its levels.
     """
     causes = (EVENT,) if outcome.competing is None else (EVENT, FORESTALLED)
-    expectations = Expectations.of(transitions, learning)
-    fitted = [
-        _fit_cause(followed, cause, log_hazards[cause], transitions, expectations, learning, priors or {})
-        for cause in causes
-    ]
+    expectations, start = Expectations.of(transitions, learning), _Start.of(transitions, priors or {}, learning)
+    fitted = [_fit_cause(followed, cause, log_hazards[cause], start, expectations, learning) for cause in causes]
     return Revealed(
         outcome.name,
         np.stack([coefficients for coefficients, _, _ in fitted]),
         tuple(events for _, events, _ in fitted),
         tuple(prior_sd for _, _, prior_sd in fitted),
+        start.apart,
     )
 
 
@@ -168,19 +282,17 @@ def _fit_cause(
     followed: FollowUp,
     cause: int,
     log_hazard: Floats,
-    transitions: Transitions,
+    start: _Start,
     expectations: Expectations,
     learning: Learning,
-    priors: Mapping[str, Prior],
 ) -> tuple[Floats, int, float]:
-    """(1 + draws, width) coefficients, number of events and width of the prior."""
-    starts = period_starts(learning.spec)
-    chosen, mean, held = _priors(transitions, priors)
+    """(1 + draws, width + apart) coefficients, number of events and width of the prior."""
+    chosen, mean = start.chosen, start.mean
     fit = np.where(chosen, mean, 0.0)
     drawn: Posterior | None = None
     events = 0
     for _ in range(ITERATIONS):
-        parts = list(_periods(followed, cause, log_hazard, starts, fit, expectations, learning))
+        parts = list(_periods(followed, cause, log_hazard, start, fit, expectations, learning))
         if not parts:
             break
         cut = Episodes(*(np.concatenate([getattr(part, name) for part, _ in parts]) for name in _EPISODE))
@@ -192,9 +304,9 @@ def _fit_cause(
         likelihood = CoxLikelihood(
             replace(cut, inputs=cut.inputs[:, chosen]).take(order), np.ones(len(order)), offset[order]
         )
-        drawn = _posterior(CoxProblem(likelihood, np.zeros((len(order), 0))), held[chosen], learning)
+        drawn = _posterior(CoxProblem(likelihood, np.zeros((len(order), 0))), start.held[chosen], learning)
         fit[chosen] = mean[chosen] + drawn.coefficients[0]
-    return _coefficients(drawn, chosen, mean, learning.draws), events, 0.0 if drawn is None else drawn.prior_sd
+    return start.coefficients(drawn, learning.draws), events, 0.0 if drawn is None else drawn.prior_sd
 
 
 _EPISODE: Final = ("inputs", "start", "stop", "event", "patient")
@@ -204,23 +316,24 @@ def _periods(
     followed: FollowUp,
     cause: int,
     log_hazard: Floats,
-    starts: Floats,
+    start: _Start,
     fit: Floats,
     expectations: Expectations,
     learning: Learning,
 ) -> Iterator[tuple[Episodes, Floats]]:
     """Episodes of each period with the states less their expectation as inputs, and their offsets."""
-    ends = np.append(starts[1:], np.inf)
-    for period, (start, end) in enumerate(zip(starts, ends, strict=True)):
-        centred, log_ratio = expectations.hazards(fit, start)
-        if not centred.any():
+    begins = period_starts(learning.spec)
+    for period, (begin, end) in enumerate(zip(begins, np.append(begins[1:], np.inf), strict=True)):
+        unspread, log_ratio = expectations.hazards(start.ratios(fit), begin)
+        if not unspread.any():
             continue
-        known = expectations.known(learning.spec, learning.decisions, start)
-        rows = np.flatnonzero((followed.months > start) & known & np.isfinite(log_hazard[:, period]))
+        centred = start.spread(unspread)
+        known = expectations.known(learning.spec, learning.decisions, begin)
+        rows = np.flatnonzero((followed.months > begin) & known & np.isfinite(log_hazard[:, period]))
         stop = np.minimum(followed.months[rows], end)
         event = (followed.cause[rows] == cause) & (followed.months[rows] <= end)
         offset = log_hazard[rows, period] + log_ratio[rows] - centred[rows] @ fit
-        yield Episodes(centred[rows], np.full(len(rows), start), stop, event, rows), offset
+        yield Episodes(centred[rows], np.full(len(rows), begin), stop, event, rows), offset
 
 
 def fit_revealed_probability(
@@ -229,7 +342,7 @@ def fit_revealed_probability(
     probability: Floats,
     transitions: Transitions,
     learning: Learning,
-    priors: Mapping[str, Prior] | None = None,
+    priors: Mapping[str, Sequence[MannerEffect]] | None = None,
 ) -> Revealed:
     """What the states say about a yes-or-no outcome.
 
@@ -244,54 +357,26 @@ def fit_revealed_probability(
     month = np.inf if outcome.month is None else outcome.month
     expectations = Expectations.of(transitions, learning)
     rows = ~np.isnan(positive) & expectations.known(learning.spec, learning.decisions, month)
-    chosen, mean, held = _priors(transitions, priors or {})
+    start = _Start.of(transitions, priors or {}, learning)
+    chosen, mean = start.chosen, start.mean
     fit = np.where(chosen, mean, 0.0)
     drawn: Posterior | None = None
     events = int((positive[rows] == 1).sum())
     for _ in range(ITERATIONS):
         if min(events, int(rows.sum()) - events) < FEWEST_EVENTS:
             break
-        centred, log_odds = expectations.odds(fit, month, probability)
+        unspread, log_odds = expectations.odds(start.ratios(fit), month, probability)
+        centred = start.spread(unspread)
         offset = (log_odds - centred @ fit + centred[:, chosen] @ mean[chosen])[rows]
         problem = LogisticProblem(centred[rows][:, chosen], positive[rows], offset, np.zeros((int(rows.sum()), 0)))
-        found = _posterior(problem, held[chosen], learning)
+        found = _posterior(problem, start.held[chosen], learning)
         drawn = replace(found, coefficients=found.coefficients[:, 1:])
         fit[chosen] = mean[chosen] + drawn.coefficients[0]
     prior_sd = 0.0 if drawn is None else drawn.prior_sd
-    return Revealed(outcome.name, _coefficients(drawn, chosen, mean, learning.draws)[None], (events,), (prior_sd,))
+    coefficients = start.coefficients(drawn, learning.draws)[None]
+    return Revealed(outcome.name, coefficients, (events,), (prior_sd,), start.apart)
 
 
 def _posterior(problem: Problem, held: Floats, learning: Learning) -> Posterior:
     nothing = np.zeros((1 + learning.draws, 0))
     return posterior([_Held(problem, held)], np.ones(len(held)), nothing, learning.rng)
-
-
-def _coefficients(drawn: Posterior | None, chosen: Flags, mean: Floats, draws: int) -> Floats:
-    """(1 + draws, width); 0 where nothing could be learnt."""
-    result = np.zeros((1 + draws, len(chosen)))
-    if drawn is not None:
-        result[:, chosen] = mean[chosen] + drawn.coefficients
-    return result
-
-
-def _priors(transitions: Transitions, priors: Mapping[str, Prior]) -> tuple[Flags, Floats, Floats]:
-    """For each of the levels of all steps: whether it has a coefficient, its prior mean, and its precision if given.
-
-    One level of each variable is the reference: the commonest of those about which nothing is published.
-    """
-    chosen, mean, held = [], [], []
-    for model in transitions.steps:
-        for variable in model.step.variables:
-            published = [
-                next((priors[variable.name][value] for value in values if value in priors[variable.name]), None)
-                if variable.name in priors
-                else None
-                for values in variable.levels
-            ]
-            without = [k for k, known in enumerate(published) if known is None]
-            reference = variable.common if variable.common in without else next(iter(without), UNOBSERVED)
-            for position, known in enumerate(published):
-                chosen.append(position != reference)
-                mean.append(0.0 if known is None else known[0])
-                held.append(np.nan if known is None else known[1] ** -2.0)
-    return np.array(chosen, dtype=bool), np.array(mean), np.array(held)

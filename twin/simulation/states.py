@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from data.errors import SpecificationError
+from data.errors import SpecificationError, WrongUsage
 from data.schema import UNKNOWN, ColumnType, Decision, Landmark, Role, Specification
 from twin.arrays import Flags, Floats, Integers, Texts
 from twin.timeline import effect_months
@@ -47,6 +47,20 @@ class StateVariable:
     def labels(self) -> tuple[str, ...]:
         """Each level in words, e.g. ``SD or PD``."""
         return tuple(" or ".join(_IN_WORDS.get(value, value) for value in values) for values in self.levels)
+
+    def level(self, value: str) -> int:
+        """Position of the level that a value belongs to.
+
+        Raises:
+            WrongUsage: the cohort shows no such value, or it does not exist.
+        """
+        for position, members in enumerate(self.levels):
+            if value in members:
+                return position
+        known = [value for members in self.levels for value in members]
+        raise WrongUsage(
+            f"{self.name} '{value}' is unknown to the cohort", remedy=f"values it knows: {', '.join(known)}"
+        )
 
     def codes(self, frame: pd.DataFrame) -> Integers:
         """(n,) position of each patient's level; `UNOBSERVED` where it is missing or unknown."""

@@ -89,6 +89,8 @@ class Learning:
     frame: pd.DataFrame
     inputs: Floats
     """(n, p) complete"""
+    completed: pd.DataFrame
+    """Complete columns of one or several copies of the same patients, copy after copy"""
     decisions: Floats
     """(n, d) 0, 1 or NaN (not recorded)"""
     draws: int

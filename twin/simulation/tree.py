@@ -11,6 +11,7 @@ import numpy as np
 
 from data.schema import Specification
 from twin.arrays import Flags, Floats, Integers
+from twin.simulation.states import UNOBSERVED
 from twin.simulation.transition import StepModel, Transitions
 
 
@@ -41,6 +42,15 @@ class Level:
     def columns(self) -> slice:
         """Where the levels of this step stand in a whole history."""
         return slice(self.model.before, self.model.before + self.model.step.width)
+
+    def carries_out(self, decision: int, digits: Floats) -> bool:
+        """Whether it is here that the manner of a decision shows, under decisions (d,)."""
+        step = self.model.step
+        return step.manner and step.decision == decision and bool(step.applies(digits))
+
+    def possible(self, chosen: Integers) -> Flags:
+        """(k, states) which states can follow where levels (k,) of the manner are chosen, `UNOBSERVED` for none."""
+        return np.asarray((self.codes[:, 0] == chosen[:, None]) | (chosen == UNOBSERVED)[:, None])
 
     def agreeing(self, observed: Integers) -> Flags:
         """(states,) whether a state agrees with what is recorded (variables,); what cannot be is passed over."""

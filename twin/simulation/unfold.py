@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Protocol
 
 import numpy as np
+import pandas as pd
 
 from data.schema import OutcomeKind, Specification
 from twin.arrays import Floats, Integers
@@ -29,6 +30,10 @@ class Individual(Protocol):
     @property
     def inputs(self) -> Floats:
         """(copies, p) completed and encoded."""
+
+    @property
+    def completed(self) -> pd.DataFrame:
+        """The copies, one a row, as columns: who is in a group of patients is read from them."""
 
     @property
     def draws(self) -> int:
@@ -142,6 +147,6 @@ class Unfolding:
     @cached_property
     def _scores(self) -> dict[str, Scores]:
         return {
-            name: Scores.of(self.tree, revealed.coefficients[:, self.rows.draw])
+            name: Scores.of(self.tree, revealed.ratios(self.individual.completed, self.rows))
             for name, revealed in self.revealed.items()
         }
