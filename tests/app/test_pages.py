@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
@@ -46,6 +47,11 @@ def test_the_first_page_shows_the_first_demonstration_patient(app: AppTest) -> N
     assert [box.label for box in app.selectbox][:1] == ["Patient"]
 
 
+def numbers(app: AppTest) -> pd.DataFrame:
+    """The table of risks on the twin's page."""
+    return next(frame.value for frame in app.dataframe if "By month" in frame.value)
+
+
 def test_harms_that_come_together_are_said_in_numbers_words_and_table(app: AppTest) -> None:
     app.run()
     desk = workspace.open_workspace()
@@ -55,7 +61,7 @@ def test_harms_that_come_together_are_said_in_numbers_words_and_table(app: AppTe
     answer = twin.answer(record, plans, [12.0])
     first, second = "feeding tube at 6 months", "aspiration within 6 months"
     said = [text.value.replace("\\", "") for text in app.markdown]
-    table = next(frame.value for frame in app.dataframe if "By month" in frame.value).set_index("Outcome")
+    table = numbers(app).set_index("Outcome")
     for k, label in enumerate((f"Both {first} and {second}", f"{first.capitalize()}, {second}, or both")):
         (shown,) = [text for text in said if text.startswith(f"**{label}**")]
         for name, plan, colour in zip("AB", plans, ("blue", "orange"), strict=True):
@@ -77,12 +83,12 @@ def test_a_chosen_agent_changes_the_numbers_as_the_twin_says_of_it(app: AppTest)
     app.session_state[PATIENT_KEY] = frame[twin.spec.key].loc[~twin.marginal.incomplete(known)].iloc[0]
     app.run()
     next(box for box in app.selectbox if box.label == "Plan A").select("010").run()
-    before = app.dataframe[0].value["Plan A (010)"].tolist()
+    before = numbers(app)["Plan A (010)"].tolist()
     agent = next(box for box in app.selectbox if box.label == twin.spec.column("concurrent_agent").label)
     assert agent.value == ""
     agent.select("cetuximab").run()
     assert not app.exception
-    shown = app.dataframe[0].value
+    shown = numbers(app)
     assert shown["Plan A (010)"].tolist() != before
     record = PatientRecord.from_row(
         twin.spec, known.frame[frame[twin.spec.key] == app.session_state[PATIENT_KEY]].iloc[0]
