@@ -156,17 +156,25 @@ def test_where_the_twin_declines_to_compare_nothing_is_scored() -> None:
     values("difference coverage", group="neck_dissection", outcome="locoregional_failure", expected=False)
 
 
+@pytest.mark.slow
 def test_both_models_are_asked_about_every_plan() -> None:
-    table = run("own", 250, 0, QUICK)
-    assert set(table["given"]) == {"recorded", "true_hpv"}
-    whole = table[(table["given"] == "recorded") & (table["group"] == "all") & (table["outcome"] == "all")]
-    found = whole.set_index(["measure", "model"])["value"]
-    # Both learn something: saying the true mean of each outcome and month of everybody would be off by 0.077.
-    assert found["error", "twin"] < 0.06
-    assert found["error", "yardstick"] < 0.07
-    assert found["ratio", "twin"] == pytest.approx(found["error", "twin"] / found["error", "yardstick"])
-    assert 0.6 < found["coverage", "twin"] < 1
-    assert 0.6 < found["difference coverage", "twin"] < 1
+    """Shares within intervals differ between cohorts of 250 by a standard deviation of 0.031 (of differences 0.038),
+    their means over three by 0.018 (0.022): both are 0.91 over seeds 0 to 5, and the bounds lie three standard errors
+    or more away. Intervals a fifth narrower hold 0.80 of the risks, and 0.7 as wide ones 0.83 of the differences.
+    """
+    found = []
+    for seed in range(3):
+        table = run("own", 250, seed, replace(QUICK, draws=60))
+        assert set(table["given"]) == {"recorded", "true_hpv"}
+        whole = table[(table["given"] == "recorded") & (table["group"] == "all") & (table["outcome"] == "all")]
+        found.append(whole.set_index(["measure", "model"])["value"])
+        # Both learn something: saying the true mean of each outcome and month of everybody would be off by 0.077.
+        assert found[-1]["error", "twin"] < 0.06
+        assert found[-1]["error", "yardstick"] < 0.07
+        assert found[-1]["ratio", "twin"] == pytest.approx(found[-1]["error", "twin"] / found[-1]["error", "yardstick"])
+    mean = pd.concat(found, axis=1).mean(axis=1)
+    assert 0.82 < mean["coverage", "twin"] < 0.97
+    assert 0.84 < mean["difference coverage", "twin"] < 0.98
 
 
 def test_seeds_are_averaged_with_their_standard_error() -> None:

@@ -1,7 +1,6 @@
 """Coverage of intervals: those of groups against simulation, and a sound model told from a wrong one."""
 
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -247,7 +246,6 @@ def test_the_truth_of_a_synthetic_cohort_is_that_of_the_plan_each_patient_had():
     np.testing.assert_allclose(truth["death"][recorded, plans.index("110")], both[recorded, 0, 0])
 
 
-@cache
 def exponential_truth(patients: int, seed: int) -> tuple[Cohort, dict[str, np.ndarray]]:
     """No decision acts, so that every plan has the same risk."""
     cohort = exponential_cohort(patients, seed, death_rate=0.02, log_hazard_ratio_age=0.9)
@@ -257,14 +255,27 @@ def exponential_truth(patients: int, seed: int) -> tuple[Cohort, dict[str, np.nd
 
 
 def test_an_evaluation_says_how_many_true_risks_its_intervals_hold():
+    """The model is the right one. The errors of one cohort are common to its patients: shares of cohorts differ by a
+    standard deviation of 0.03 (of seeds 0 to 17), their mean over six by 0.013. The promise is 0.90, give or take 0.03;
+    measured is 0.94, and intervals a fifth too narrow hold 0.86, half as wide ones 0.65.
+    """
+    settings = EvaluationSettings(folds=3, resamples=20, fit=replace(QUICK, draws=60))
+    shares, errors = [], []
+    for seed in range(6):
+        cohort, truth = exponential_truth(500, seed)
+        (death,) = evaluate(cohort, settings, truth=truth).outcomes
+        found = death.coverage.true_risks
+        assert set(found.by_month) == {f"{month:g}" for month in death.horizons}
+        assert found.overall.value == pytest.approx(np.mean([one.value for one in found.by_month.values()]))
+        shares.append(found.overall.value)
+        errors.append(found.mean_error["60"].value)
+    assert 0.87 < np.mean(shares) < 0.985
+    assert np.mean(errors) < 0.06
+
+
+def test_true_risks_that_are_other_than_stated_are_not_held():
     cohort, truth = exponential_truth(500, 6)
     settings = EvaluationSettings(folds=3, resamples=20, fit=replace(QUICK, draws=60))
-    (death,) = evaluate(cohort, settings, truth=truth).outcomes
-    found = death.coverage.true_risks
-    assert set(found.by_month) == {f"{month:g}" for month in death.horizons}
-    # The model is the right one, so that its intervals cannot be far off; one cohort is one throw of its error.
-    assert 0.6 < found.overall.value <= 1.0
-    assert found.mean_error["60"].value < 0.06
     wrong = {"death": np.clip(truth["death"] + 0.3, 0, 1)}
     (off,) = evaluate(cohort, settings, truth=wrong).outcomes
     assert off.coverage.true_risks.overall.value < 0.2
