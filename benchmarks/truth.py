@@ -1,9 +1,9 @@
 """Synthetic worlds whose true risks are known in; how far a twin and its yardstick are from the truth out.
 
 The yardstick is the form in which clinical prediction models are mostly published: a ridge Cox model per cause with the
-main effects of covariates and decisions, the decisions taken as known at time zero. Both are fitted on the whole cohort
-and answer for every patient under every plan, not only the plan that was given: that is what only a world with known
-truth can score.
+main effects of covariates and decisions, the decisions taken as known at time zero. Both are fitted on one half of the
+patients and answer for the other half, whom they never saw, under every plan, not only the plan that was given: that is
+what only a world with known truth can score.
 
     python -m benchmarks.truth --seeds 0-4 --patients 536,1500 --world own,other,other-confounded
 """
@@ -14,7 +14,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any, Final
@@ -25,12 +25,12 @@ from scipy.stats import spearmanr
 
 from data.cohort import Cohort
 from data.errors import GeminaError, Refused, WrongUsage
-from data.schema import AuditGroup, OutcomeKind
+from data.schema import UNKNOWN, AuditGroup, OutcomeKind, Role
 from data.synthetic import PLANS, SURVIVAL_OUTCOMES, Given, generate
 from tests.fixtures.other_world import OUTCOMES as OTHER_OUTCOMES
 from tests.fixtures.other_world import other_world
 from twin.answer import Answer
-from twin.arrays import Flags, Floats
+from twin.arrays import Flags, Floats, Integers
 from twin.capability import capability
 from twin.evaluation.plans_given import complete_plans, plan_texts
 from twin.evaluation.references import RidgeCox, reference_inputs
@@ -68,9 +68,11 @@ COLUMNS: Final = ["measure", "model", "group", "outcome", "value"]
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """A cohort of n patients and their true risks."""
+    """A cohort to learn from, and n other patients of the same world with their true risks."""
 
     cohort: Cohort
+    asked: Cohort
+    """The n others"""
     outcomes: tuple[str, ...]
     truths: Mapping[str, Floats]
     """By what they are conditioned on: (n, plans, outcomes, months) as in `PLANS`, `outcomes` and `MONTHS`"""
@@ -78,16 +80,26 @@ class World:
 
 def own_world(patients: int, seed: int) -> World:
     """The structural model of the demonstration; the truth given the true HPV status, and given the record alone."""
-    made = generate(patients, seed)
-    return World(
-        made.cohort, SURVIVAL_OUTCOMES, {given.value: made.truth(PLANS, MONTHS, given) for given in reversed(Given)}
-    )
+    made = generate(2 * patients, seed)
+    truths = {given.value: made.truth(PLANS, MONTHS, given)[patients:] for given in reversed(Given)}
+    return World(*_halves(made.cohort), SURVIVAL_OUTCOMES, truths)
 
 
 def other(patients: int, seed: int, confounder: bool = False) -> World:
     """A structurally different world; the truth given the record."""
-    made = other_world(patients, seed, confounder)
-    return World(made.cohort, OTHER_OUTCOMES, {Given.RECORDED.value: made.truth(PLANS, MONTHS)})
+    made = other_world(2 * patients, seed, confounder)
+    truths = {Given.RECORDED.value: made.truth(PLANS, MONTHS)[patients:]}
+    return World(*_halves(made.cohort), OTHER_OUTCOMES, truths)
+
+
+def _halves(cohort: Cohort) -> tuple[Cohort, Cohort]:
+    """Those to learn from, and those to ask about."""
+    first, second = np.split(np.arange(cohort.size), 2)
+    return _some(cohort, first), _some(cohort, second)
+
+
+def _some(cohort: Cohort, rows: Integers) -> Cohort:
+    return replace(cohort, frame=cohort.frame.iloc[rows].reset_index(drop=True))
 
 
 WORLDS: Final[Mapping[str, Callable[[int, int], World]]] = {
@@ -132,21 +144,21 @@ def answers(world: World, settings: FitSettings) -> Answers:
         Refused: the cohort cannot teach one of the outcomes, or cannot compare one of the plans.
     """
     fitted = fit_twin(world.cohort, settings)
-    frame = known_at_first(world.cohort)
+    frame = known_at_first(world.asked)
     parts = [
         _twin_answers(fitted, frame.iloc[start : start + PATIENTS_AT_ONCE].reset_index(drop=True), world)
         for start in range(0, len(frame), PATIENTS_AT_ONCE)
     ]
     risk, lower, upper, difference_lower, difference_upper = (np.concatenate(part) for part in zip(*parts, strict=True))
     with one_thread():
-        yardstick = yardstick_risks(world.cohort, world.outcomes)
+        yardstick = yardstick_risks(world.cohort, world.asked, world.outcomes)
     return Answers(risk, lower, upper, difference_lower, difference_upper, yardstick)
 
 
 def _twin_answers(fitted: FittedTwin, frame: pd.DataFrame, world: World) -> tuple[Floats, ...]:
     """Risks with their ends, and the ends of differences, of a few patients."""
     table = fitted.predict(frame, PLANS, MONTHS).set_index(["patient_id", "plan", "outcome", "month"])
-    order = pd.MultiIndex.from_product([frame[world.cohort.spec.key], PLANS, world.outcomes, MONTHS])
+    order = pd.MultiIndex.from_product([frame[world.asked.spec.key], PLANS, world.outcomes, MONTHS])
     shape = (len(frame), len(PLANS), len(world.outcomes), len(MONTHS))
     stated = [table[name].loc[order].to_numpy(dtype=float).reshape(shape) for name in ("risk", "lower", "upper")]
     draws = fitted.predict_draws(frame, PLANS, MONTHS)
@@ -172,16 +184,16 @@ def _difference_ends(fitted: FittedTwin, draws: Mapping[str, Floats]) -> tuple[F
     return low, high
 
 
-def yardstick_risks(cohort: Cohort, outcomes: Sequence[str]) -> Floats:
-    """(n, plans, outcomes, months) risks of the yardstick, fitted on all patients.
+def yardstick_risks(cohort: Cohort, others: Cohort, outcomes: Sequence[str]) -> Floats:
+    """(n, plans, outcomes, months) risks of n others by the yardstick, fitted on a cohort.
 
     Raises:
         Refused: an outcome is not followed long enough.
     """
     spec = cohort.spec
     given = complete_plans(cohort, cohort, capability(cohort).held)
-    asked = [reference_inputs(cohort.frame, spec, np.tile(plan_digits(spec, plan), (cohort.size, 1))) for plan in PLANS]
-    result = np.empty((cohort.size, len(PLANS), len(outcomes), len(MONTHS)))
+    asked = [reference_inputs(others.frame, spec, np.tile(plan_digits(spec, plan), (others.size, 1))) for plan in PLANS]
+    result = np.empty((others.size, len(PLANS), len(outcomes), len(MONTHS)))
     for k, name in enumerate(outcomes):
         aim = _target(cohort, name)
         inputs = reference_inputs(cohort.frame.iloc[aim.rows], spec, given[aim.rows])
@@ -242,12 +254,12 @@ def _errors(world: World, said: Answers, truth: Floats) -> Iterator[Row]:
 
 def _coverage(world: World, said: Answers, truth: Floats) -> Iterator[Row]:
     within = (said.lower <= truth) & (truth <= said.upper)
-    given = _plan_given(world.cohort)
+    given = _plan_given(world.asked)
     for name, k in _each(world.outcomes):
         yield "coverage", TWIN, ALL, name, float(within[:, :, k].mean())
         yield "coverage", TWIN, "plan given", name, float(within[:, :, k][given].mean())
         yield "coverage", TWIN, "plan not given", name, float(within[:, :, k][~given].mean())
-        for group, members in groups(world.cohort):
+        for group, members in groups(world.asked):
             yield "coverage", TWIN, group, name, float(within[members][:, :, k].mean())
 
 
@@ -269,7 +281,7 @@ def _difference_coverage(world: World, said: Answers, truth: Floats) -> Iterator
             share = covered[:, decision == d]
             if not np.isnan(share).all():
                 yield "difference coverage", TWIN, described.column, name, float(np.nanmean(share))
-        for group, members in groups(world.cohort):
+        for group, members in groups(world.asked):
             yield "difference coverage", TWIN, group, name, float(np.nanmean(covered[members]))
 
 
@@ -287,7 +299,15 @@ def _compared(world: World, said: Answers) -> Flags:
 
 
 def groups(cohort: Cohort) -> Iterator[tuple[str, Flags]]:
-    """The audited groups of at least `SMALLEST_GROUP` patients, by name, with (n,) who is in them."""
+    """The audited groups of at least `SMALLEST_GROUP` patients, by name, with (n,) who is in them; and by completeness.
+
+    Where a value is missing, an interval also holds what it may be, while the truth is averaged over that.
+    """
+    first = known_at_first(cohort)
+    covariates = first[[column.name for column in cohort.spec.having(Role.COVARIATE) if column.name in first]]
+    incomplete = (covariates.isna() | (covariates == UNKNOWN)).any(axis=1).to_numpy()
+    yield "something unknown", incomplete
+    yield "nothing unknown", ~incomplete
     for audit in cohort.spec.audit_groups:
         if cohort.records(audit.column):
             for name, members in _members(cohort.frame[audit.column], audit):

@@ -40,6 +40,7 @@ class Learners:
     decision_of_term: Integers
     draws: int
     seed: int
+    """Of the folds"""
 
     @property
     def size(self) -> int:
@@ -57,7 +58,9 @@ class Learners:
         return np.asarray((by_decision * self.given).sum(axis=-1))
 
 
-def hazard_departure(model: EventModel, candidate: Candidate, data: HazardData, learners: Learners) -> Departure:
+def hazard_departure(
+    model: EventModel, candidate: Candidate, data: HazardData, learners: Learners, rng: np.random.Generator
+) -> Departure:
     """How far the hazard of a candidate may be wrong.
 
     Args:
@@ -65,8 +68,8 @@ def hazard_departure(model: EventModel, candidate: Candidate, data: HazardData, 
         candidate: Fits the folds.
         data: Episodes of the patients, numbered as `learners` are.
         learners: The patients.
+        rng: Of the features and the draws.
     """
-    rng = np.random.default_rng([learners.seed, data.events, FOLDS])
     waves = Waves.learn(data.episodes.inputs, rng)
     if data.events < FEWEST_EVENTS:
         return Departure.drawn(waves, expected_chances(), learners.draws, rng)
@@ -85,7 +88,12 @@ def hazard_departure(model: EventModel, candidate: Candidate, data: HazardData, 
 
 
 def binary_departure(
-    model: BinaryModel, happened: Floats, learners: Learners, inputs: Floats, scale: Floats
+    model: BinaryModel,
+    happened: Floats,
+    learners: Learners,
+    inputs: Floats,
+    scale: Floats,
+    rng: np.random.Generator,
 ) -> Departure:
     """How far a logistic model may be wrong.
 
@@ -95,8 +103,8 @@ def binary_departure(
         learners: The patients.
         inputs: (n, p) theirs, as the model learnt from them.
         scale: (b,) prior standard deviations of the coefficients.
+        rng: Of the features and the draws.
     """
-    rng = np.random.default_rng([learners.seed, model.events, FOLDS])
     fitted_on = np.flatnonzero(~np.isnan(happened))
     waves = Waves.learn(inputs[fitted_on], rng)
     if model.events < FEWEST_EVENTS:

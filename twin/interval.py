@@ -18,7 +18,9 @@ def percentile_interval(draws: Floats, level: float) -> tuple[Floats, Floats]:
         Lower and upper ends, each of shape (...); lower <= fit <= upper.
     """
     tail = (1.0 - level) / 2.0
-    low, high = np.quantile(draws[1:], [tail, 1.0 - tail], axis=0)
+    # Weibull's positions: between them lies the stated share of the distribution that was drawn from, on average over
+    # samples of any size. The usual interpolation leaves 88 of 100 within "90 %" of 100 draws.
+    low, high = np.quantile(draws[1:], [tail, 1.0 - tail], axis=0, method="weibull")
     return np.minimum(low, draws[0]), np.maximum(high, draws[0])
 
 

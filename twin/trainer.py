@@ -40,10 +40,12 @@ from twin.simulation.fitting import fit_state_models
 from twin.simulation.individual import cohort_probabilities
 from twin.simulation.situation import StateModels
 from twin.simulation.transition import Transitions
+from twin.streams import stream
 
 FEWEST_TO_COMPARE: Final = 50
 """Events; with fewer no difference between candidates would exceed its standard error."""
 COMPARED_UNTIL_MONTHS: Final = 60.0
+CAUSES: Final = {EVENT: "event", FORESTALLED: "forestalled"}
 
 Progress = Callable[[float, str], None]
 """Told the fraction done, 0 to 1, and what is being done."""
@@ -162,7 +164,7 @@ class Trainer:
         """How often two yes-or-no outcomes go together in the patients in whom both are recorded."""
         cohort, decisions = self.sample.cohort, self.sample.decisions
         happened = {name: cohort.frame[cohort.spec.outcome(name).event].to_numpy(float) for name in marginal.binaries}
-        rng = np.random.default_rng([self.settings.seed, len(happened)])
+        rng = stream(self.settings.seed, "dependence")
         found = []
         for one, other in combinations(happened, 2):
             used = ~np.isnan(happened[one]) & ~np.isnan(happened[other]) & ~np.isnan(decisions).any(axis=1)
@@ -190,10 +192,16 @@ class Trainer:
             if candidate is not self._cox:
                 served = {cause: self._flexible(candidate, data[cause], model) for cause, model in plain.items()}
         calibrated = {
-            cause: replace(model, departure=hazard_departure(model, candidate, data[cause], self.learners))
+            cause: replace(model, departure=self._departure(outcome, cause, model, candidate, data[cause]))
             for cause, model in served.items()
         }
         return OutcomeHazards(calibrated[EVENT], calibrated.get(FORESTALLED), selection)
+
+    def _departure(
+        self, outcome: Outcome, cause: int, model: EventModel, candidate: Candidate, data: HazardData
+    ) -> Departure:
+        rng = stream(self.settings.seed, "departure", outcome.name, CAUSES[cause])
+        return hazard_departure(model, candidate, data, self.learners, rng)
 
     @cached_property
     def _cox(self) -> Candidate:
@@ -264,7 +272,7 @@ class Trainer:
         if cut.event.sum() < (MIN_EVENTS if cause == EVENT else 1):
             return None
         effects = self.drawn[effects_on]
-        rng = np.random.default_rng([self.settings.seed, len(effects_on), cause])
+        rng = stream(self.settings.seed, "hazard", effects_on, CAUSES[cause])
         form = CoxForm(self.basis, TimeVarying.learn(cut))
         grid = _grid(sample, float(cut.stop.max()))
         cut, row, score = form.time_varying.split(cut)
@@ -302,7 +310,7 @@ class Trainer:
         acting = np.array([float(outcome.month is None or d.month <= outcome.month) for d in spec.decisions])
         in_effect = (decisions * acting)[used][:, decision_of_term(spec, self.effects.terms)]
         effects = self.drawn[outcome.name]
-        rng = np.random.default_rng([self.settings.seed, len(outcome.name), 0])
+        rng = stream(self.settings.seed, "risk", outcome.name)
         problems = []
         for inputs, terms in zip(self.copies.inputs, self.copies.terms, strict=True):
             shift = terms[used] * in_effect
@@ -322,7 +330,8 @@ class Trainer:
         )
         learners = replace(self.learners, given=np.nan_to_num(decisions) * acting)
         happened = np.where(used, positive, np.nan)
-        departure = binary_departure(model, happened, learners, self.copies.inputs[0], self.basis.scale)
+        own = stream(self.settings.seed, "departure", outcome.name)
+        departure = binary_departure(model, happened, learners, self.copies.inputs[0], self.basis.scale, own)
         return replace(model, departure=departure)
 
 

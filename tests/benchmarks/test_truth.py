@@ -25,7 +25,8 @@ def world() -> World:
     complete = cohort.frame[cohort.frame[DECISIONS].notna().all(axis=1)].reset_index(drop=True)
     shape = (len(complete), len(PLANS), len(SURVIVAL_OUTCOMES), len(MONTHS))
     truth = np.random.default_rng(0).uniform(0.2, 0.8, shape)
-    return World(replace(cohort, frame=complete), SURVIVAL_OUTCOMES, {"everything": truth})
+    same = replace(cohort, frame=complete)
+    return World(same, same, SURVIVAL_OUTCOMES, {"everything": truth})
 
 
 def truth() -> Floats:

@@ -279,8 +279,10 @@ def test_a_cell_that_holds_a_turn_is_the_sum_of_its_parts() -> None:
 
 
 def test_a_departure_moves_draws_by_its_features_and_never_the_fit() -> None:
-    """One wave of frequency 0 is the same for everybody: cosine 1, sine 0."""
-    departs = Departure(Waves(np.zeros((1, 1))), np.array([[0.0, 0.0], [0.4, 9.0], [-0.2, 9.0]]), 0.3)
+    """One wave of frequency 0, with no line taken away, is the same for everybody: cosine 1, sine 0."""
+    departs = Departure(
+        Waves(np.zeros((1, 1)), np.zeros((2, 2)), 1.0), np.array([[0.0, 0.0], [0.4, 9.0], [-0.2, 9.0]]), 0.3
+    )
     event = hazard(
         np.tile(0.01 * GRID, (3, 1)), coefficients=np.zeros((3, 1)), effects=np.zeros((3, 0)), departure=departs
     )

@@ -15,7 +15,7 @@ from twin.models.basis import Basis
 from twin.models.candidates.catalogue import AnyHazard
 from twin.models.candidates.incidence import cumulative_incidence
 from twin.models.departure import Departure
-from twin.models.time_varying import CoxForm, TimeVarying
+from twin.models.time_varying import CoxForm, TimeVarying, summed
 
 CELL_MONTHS: Final = 1.0
 """Competing hazards keep their ratio within a cell this long: as long as baseline hazards stay the same, so that
@@ -109,21 +109,18 @@ class RegressionHazard:
 
     def increments(self, inputs: Floats, rows: Rows, edges: Floats) -> Floats:
         """(rows, n, cells) cumulative hazard over each cell between `edges`, for inputs (copies, n, p)."""
-        turns = self.time_varying.turns
-        fine = np.union1d(edges, turns[(turns > edges[0]) & (turns < edges[-1])])
-        result = self._within_periods(inputs, rows, fine)
-        if len(fine) == len(edges):
-            return result
-        return np.add.reduceat(result, np.searchsorted(fine, edges[:-1]), axis=-1)
+        fine = self.time_varying.refined(edges)
+        return summed(self._within_periods(inputs, rows, fine), fine, edges)
 
     def _within_periods(self, inputs: Floats, rows: Rows, edges: Floats) -> Floats:
         """`increments` over cells of which none holds a turn."""
         baseline = np.diff(_interpolated(self.grid, self.cumulative, edges), axis=1)[rows.draw][:, None, :]
         lasting = linear(self.basis.expand(inputs), self.coefficients, rows)
         trend = linear(inputs[..., : self.trends.shape[1]], self.trends, rows)
+        scores = self.time_varying.scores
         parts = [
-            np.exp(lasting + score * trend)[:, :, None] * baseline[:, :, cells]
-            for score, cells in self.time_varying.by_period(edges)
+            np.exp(lasting + scores[k] * trend)[:, :, None] * baseline[:, :, cells]
+            for k, cells in self.time_varying.by_period(edges)
         ]
         return np.concatenate([np.empty((*lasting.shape, 0)), *parts], axis=-1)
 
@@ -150,11 +147,24 @@ class FlexibleHazard:
 
     def increments(self, inputs: Floats, rows: Rows, edges: Floats) -> Floats:
         """(rows, n, cells) cumulative hazard over each cell between `edges`, for inputs (copies, n, p)."""
-        fit = np.stack([self.fitted.increments(copy, edges) for copy in inputs])
-        plain = self.regression.increments(inputs, Rows.of(0, rows.copies), edges)
-        drawn = self.regression.increments(inputs, rows, edges)
-        ratio = np.divide(drawn, plain[rows.copy], out=np.ones_like(drawn), where=plain[rows.copy] > 0)
-        return np.asarray(fit[rows.copy] * ratio)
+        periods = self.regression.time_varying
+        fine = periods.refined(edges)
+        fit = np.stack([self.fitted.increments(copy, fine) for copy in inputs])[rows.copy]
+        ratios = self._ratios(inputs, rows)
+        for k, cells in periods.by_period(fine):
+            fit[:, :, cells] *= ratios[:, :, k, None]
+        return summed(fit, fine, edges)
+
+    def _ratios(self, inputs: Floats, rows: Rows) -> Floats:
+        """(rows, n, periods) what each draw of the regression is to its fit over a whole period.
+
+        Not cell by cell: where the cohort had no event the regression's hazard is 0 in every draw, for certain.
+        """
+        grid = self.regression.grid
+        whole = np.concatenate([grid[:1], self.regression.time_varying.turns, grid[-1:]])
+        plain = self.regression.increments(inputs, Rows.of(0, rows.copies), whole)[rows.copy]
+        drawn = self.regression.increments(inputs, rows, whole)
+        return np.divide(drawn, plain, out=np.ones_like(drawn), where=plain > 0)
 
 
 @dataclass(frozen=True, eq=False)

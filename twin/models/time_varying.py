@@ -65,12 +65,23 @@ class TimeVarying:
         ends_with = cut.event[row] & (stop == cut.stop[row])
         return Episodes(cut.inputs[row], start, stop, ends_with, cut.patient[row]), row, self.scores[period]
 
-    def by_period(self, edges: Floats) -> Iterator[tuple[float, slice]]:
-        """The score of every period that cells between `edges` fall into, and its cells; no cell holds a turn."""
+    def refined(self, edges: Floats) -> Floats:
+        """The edges of cells with the turns between them."""
+        return np.union1d(edges, self.turns[(self.turns > edges[0]) & (self.turns < edges[-1])])
+
+    def by_period(self, edges: Floats) -> Iterator[tuple[int, slice]]:
+        """Every period that cells between `edges` fall into, and its cells; no cell holds a turn."""
         bounds = np.searchsorted(edges[:-1], self.turns, side="left")
-        for score, first, last in zip(self.scores, [0, *bounds], [*bounds, len(edges) - 1], strict=True):
+        for period, (first, last) in enumerate(zip([0, *bounds], [*bounds, len(edges) - 1], strict=True)):
             if last > first:
-                yield float(score), slice(int(first), int(last))
+                yield period, slice(int(first), int(last))
+
+
+def summed(values: Floats, fine: Floats, edges: Floats) -> Floats:
+    """(..., cells) sums over the cells between `edges` of values of the finer cells between `fine`."""
+    if len(fine) == len(edges):
+        return values
+    return np.add.reduceat(values, np.searchsorted(fine, edges[:-1]), axis=-1)
 
 
 @dataclass(frozen=True, eq=False)
