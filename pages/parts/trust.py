@@ -99,10 +99,11 @@ def show_model(twin: FittedTwin) -> None:
     note(model_text(twin, found))
     with st.expander("Why these models serve, and by how much", icon=":material/leaderboard:"):
         st.markdown(margins(found))
-        note(
-            "Integrated Brier score: the error of risks on patients held out, 0 is perfect. The plain model serves "
-            "unless another one is better by more than one standard error (SE) of the difference."
-        )
+        if any(hazards.selection for hazards in twin.marginal.hazards.values()):
+            note(
+                "Integrated Brier score: the error of risks on patients held out, 0 is perfect. The plain model serves "
+                "unless another one is better by more than one standard error (SE) of the difference."
+            )
 
 
 def margins(found: Sequence[Choice]) -> str:
