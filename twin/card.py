@@ -1,8 +1,21 @@
 """A fitted twin and what was found of it in, its model card as Markdown out.
 
-The card answers the items of TRIPOD+AI (Collins et al. 2024, doi:10.1136/bmj-2023-078378) and has the fields of the
-Applied Model Card of the Coalition for Health AI (v0.2, https://mc.chai.org). Every figure in it is read from the twin
-and its evaluations; nothing is typed in.
+The card says where each item of TRIPOD+AI (Collins et al. 2024, doi:10.1136/bmj-2023-078378) is answered, or who has to
+answer it. Of the fields of the Applied Model Card of the Coalition for Health AI (v0.2,
+https://mc.chai.org/v0.2/schema.xsd), in the order of its parts:
+
+* Basic information, release: model, developer and contact, stage, version and regulatory approval are there. Date of
+  release, global availability and compatibility with health records are not: nothing is released.
+* Summary: there. Keywords are not.
+* Uses and directions: all five are there.
+* Warnings: limits and clinical risk are there, biases as far as groups are scored; ethical considerations are not.
+* Trust ingredients: outputs, model type, foundation models, source and characterisation of the data, types of inputs
+  and outputs, mitigation of bias, maintenance and security of the files are there. Funding and stakeholders are left to
+  the holder of the cohort.
+* Key metrics: results by group and overall and how they were validated are there. There is no goal of each metric.
+* Resources, bibliography: no trial, publication, reimbursement or consent of patients is listed, as there is none.
+
+It is no file of that schema. Every figure is read from the twin, its cohort and its evaluations; nothing is typed in.
 
 Run ``python -m twin.card --out docs/model-card-demonstration.md`` for the card of the demonstration.
 """
@@ -18,6 +31,7 @@ from typing import Final
 
 import numpy as np
 
+from data.cohort import Cohort
 from data.evidence import load_evidence
 from twin.choice import choices
 from twin.effects.combination import EffectRow
@@ -36,6 +50,7 @@ from twin.evaluation.card import (
 from twin.evaluation.evaluate import Kind
 from twin.models.encoding import NOT_RECORDED, CategoryInput, NumberInput
 from twin.models.outcome import BinaryModel, EventModel
+from twin.participants import participants
 from twin.prediction import FittedTwin
 from twin.reporting_items import TRIPOD_AI
 
@@ -43,12 +58,13 @@ PAGE_PATIENTS: Final = 536
 """Of the demonstration, as `twin.workspace` makes it"""
 
 
-def model_card(twin: FittedTwin, evaluations: Sequence[Document]) -> str:
+def model_card(twin: FittedTwin, evaluations: Sequence[Document], cohort: Cohort | None = None) -> str:
     """The card of one version.
 
     Args:
         twin: The version.
         evaluations: What was found of it, oldest first; of several on one cohort the last counts.
+        cohort: That taught it, where it is still at hand.
     """
     own = next((one for one in reversed(evaluations) if one["kind"] == Kind.CROSS_VALIDATION), None)
     elsewhere = list({one["cohort"]: one for one in evaluations if one["kind"] == Kind.EXTERNAL}.values())
@@ -57,7 +73,7 @@ def model_card(twin: FittedTwin, evaluations: Sequence[Document]) -> str:
         _purpose(twin),
         _limits(twin, own, elsewhere),
         _outputs(twin),
-        _data(twin),
+        _data(twin, cohort),
         _method(twin),
         _effects(twin),
         *([performance(own), for_whom(own), apart(own)] if own else [not_evaluated_yet()]),
@@ -107,6 +123,7 @@ def _purpose(twin: FittedTwin) -> Iterator[str]:
         "* **Intended use:** to compare treatment sequences in discussion and teaching, beside what was observed in "
         "patients alike, with the doubt shown. Benefit and harm are shown apart; the clinician decides."
     )
+    yield f"* **Care context:** {_care_context(twin)}"
     yield "* **Intended users:** clinicians and boards who can judge each input and each risk; analysts."
     yield (
         "* **How to use it:** enter what is known before the decision in question; look at support and interval first, "
@@ -116,6 +133,15 @@ def _purpose(twin: FittedTwin) -> Iterator[str]:
     yield "* **Out of scope:** the care of a patient, and any decision taken on its figures alone."
     yield "* **Out of scope:** other diseases, treatments not among its decisions, times beyond its follow-up."
     yield "* **Out of scope:** patients marked `unsupported`, and cohorts on which it was not evaluated."
+
+
+def _care_context(twin: FittedTwin) -> str:
+    decisions = ", ".join(decision.label.lower() for decision in twin.spec.decisions)
+    return (
+        f"treatment with curative intent is planned after staging, one decision after another: {decisions}. Trials "
+        "report what each does on average; what it does to one patient is judged. Existing models that answer parts of "
+        "this, and how this one does beside them, are in `docs/benchmarks.md`."
+    )
 
 
 def _limits(twin: FittedTwin, own: Document | None, elsewhere: Sequence[Document]) -> Iterator[str]:
@@ -163,7 +189,7 @@ def _outputs(twin: FittedTwin) -> Iterator[str]:
     )
 
 
-def _data(twin: FittedTwin) -> Iterator[str]:
+def _data(twin: FittedTwin, cohort: Cohort | None) -> Iterator[str]:
     origin, decisions = twin.origin, twin.support_model.decisions
     kind = "synthetic patients" if origin.synthetic else "patients"
     yield "## What it learnt from"
@@ -180,6 +206,8 @@ def _data(twin: FittedTwin) -> Iterator[str]:
     yield ""
     inputs = [(_input_label(twin, one.source), *_distribution(one)) for one in twin.marginal.encoding.inputs]
     yield from table(("Input", "In the cohort", "Not recorded"), inputs)
+    yield ""
+    yield from participants(cohort, twin.outcomes)
 
 
 def _distribution(source: NumberInput | CategoryInput) -> tuple[str, str]:
@@ -215,6 +243,13 @@ def _method(twin: FittedTwin) -> Iterator[str]:
         "the "
         "risk stated at first. Missing values are imputed many times, and risks averaged over the completions. Origin, "
         "centre and year never enter. `docs/twin.md` has the details."
+    )
+    yield ""
+    yield (
+        "When it is used: a value that the dictionary does not allow is refused with the reason, a missing one is "
+        "imputed and widens the interval. Each answer has a support, by how unlike the cohort the patient is, how many "
+        "alike had the plan, how often physicians decide so for such patients, and what is missing: under `thin` the "
+        "reasons stand beside the numbers, under `unsupported` pages show intervals and no single numbers."
     )
     yield ""
     rows = [(one.outcome.label, one.serving, one.margin) for one in choices(twin)]
@@ -317,7 +352,7 @@ def demonstration_card() -> str:
     twin = fit_twin(cohort, FitSettings(select=False)).named("demonstration")
     truth = true_risks(synthetic, EvaluationSettings.horizons)
     found = assess_own(twin, cohort, truth=truth, ratings=symptoms(synthetic))
-    return model_card(twin, [found.as_dict()])
+    return model_card(twin, [found.as_dict()], cohort)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

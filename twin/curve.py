@@ -60,7 +60,7 @@ class RiskCurve:
     domain_end: float
     """End of the longest follow-up, months"""
     interval: str
-    """What lower to upper is, e.g. ``90% bootstrap``"""
+    """What lower to upper is, e.g. ``90% calibrated``"""
 
     def __post_init__(self) -> None:
         check_months(self.outcome, self.months, self.domain_end)

@@ -276,7 +276,7 @@ class Workspace:
             cohort = self.store.load(name, twin.origin.version)
             found = assess_own(twin, cohort, progress, self._true_risks(cohort), self._ratings(twin))
         else:
-            found = assess_elsewhere(twin, self.store.load(name), progress, self._taught(twin))
+            found = assess_elsewhere(twin, self.store.load(name), progress, self.taught(twin))
         seal = registry.seal(self.settings.models_folder, version)
         saved = save_evaluation(self._evaluations_folder, version, seal, found.as_dict())
         details = {"cohort": name, "kind": found.evaluation.kind, "number": saved.number}
@@ -297,7 +297,7 @@ class Workspace:
     def _evaluations_folder(self) -> Path:
         return self.settings.home / "evaluations"
 
-    def _taught(self, twin: FittedTwin) -> Cohort | None:
+    def taught(self, twin: FittedTwin) -> Cohort | None:
         """The patients that taught a twin, where the store still has them."""
         try:
             cohort = self.store.load(twin.origin.cohort, twin.origin.version)

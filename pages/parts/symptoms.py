@@ -161,8 +161,9 @@ def _group(model: SymptomModel) -> str:
 
 def _legend(expected: Expected) -> None:
     named = [
-        f":{colour}[**Plan {name}** ({dash}) {plain(plan_name(expected.model.spec, curves.plan))}]"
-        for (name, colour, dash), curves in zip(LOOKS, expected.curves, strict=False)
+        f":{colour}[**Plan {name}** ({dash if supported else f'hatched: {charts.INTERVAL_ONLY}'}) "
+        f"{plain(plan_name(expected.model.spec, curves.plan))}]"
+        for (name, colour, dash), curves, supported in zip(LOOKS, expected.curves, expected.supported, strict=False)
     ]
     st.markdown(" · ".join(named))
 

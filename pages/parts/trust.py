@@ -13,7 +13,7 @@ from data.schema import Outcome
 from pages.parts.evidence import Picture
 from pages.parts.question import Question
 from pages.parts.widgets import note
-from pages.parts.words import listed, percent, plain
+from pages.parts.words import capitalised, listed, percent, plain
 from twin.choice import BY_CHOICE, Choice, choices
 from twin.prediction import FittedTwin
 from twin.support import Support, SupportLevel
@@ -47,7 +47,7 @@ def show_support(plans: Mapping[str, Support]) -> None:
             alt="By plan: how unlike the cohort the patient is, how many like them had it, and what is not recorded",
         )
         note(
-            "Unlike: rank among the cohort's own patients by distance to it. Worth: all who had the plan, counted by "
+            "Distance: rank among the cohort's own patients. Effective number: all who had the plan, counted by "
             "nearness, tell as much as so many who are equally near. Propensity: how often physicians decide like this "
             "for such a patient, at the least likely decision."
         )
@@ -58,9 +58,9 @@ def support_facts(name: str, support: Support) -> dict[str, str]:
     lacking = f"{listed(support.missing)} (as in {percent(support.missing_share)} of the cohort)"
     return {
         "Plan": f"{name}, {support.level.value}",
-        "Unlike": f"more than {math.floor(100 * support.farther_than)} %",
+        "Distance": f"farther than {math.floor(100 * support.farther_than)} % of the cohort",
         "Alike with this plan": f"{support.alike_with_plan} of {support.alike}",
-        "Worth": f"{support.effective_with_plan:.1f}",
+        "Effective number": f"{support.effective_with_plan:.1f}",
         "Propensity": "not known" if math.isnan(support.propensity) else percent(support.propensity),
         "Not recorded": lacking if support.missing else "nothing that the cohort records",
     }
@@ -97,14 +97,22 @@ def show_model(twin: FittedTwin) -> None:
     """Which kinds of models serve: a quiet line; by how much, outcome by outcome, behind it."""
     found = list(choices(twin))
     note(model_text(twin, found))
-    with st.expander("By how much the serving models lead", icon=":material/leaderboard:"):
-        st.markdown(
-            "\n".join(f"* **{plain(one.outcome.label)}**: {plain(f'{one.serving}, {one.margin}')}." for one in found)
-        )
-        note(
-            "Integrated Brier score: the error of risks on patients held out, 0 is perfect. The plain model serves "
-            "unless another one is better by more than one standard error (SE) of the difference."
-        )
+    with st.expander("Why these models serve, and by how much", icon=":material/leaderboard:"):
+        st.markdown(margins(found))
+        if any(hazards.selection for hazards in twin.marginal.hazards.values()):
+            note(
+                "Integrated Brier score: the error of risks on patients held out, 0 is perfect. The plain model serves "
+                "unless another one is better by more than one standard error (SE) of the difference."
+            )
+
+
+def margins(found: Sequence[Choice]) -> str:
+    """Every serving model with its margin, outcomes of which the same is to be said together; a Markdown list."""
+    alike: dict[str, list[str]] = {}
+    for one in found:
+        alike.setdefault(f"{one.serving}; {one.margin}", []).append(one.outcome.label.lower())
+    items = (f"* **{plain(capitalised(listed(labels)))}**: {plain(said)}." for said, labels in alike.items())
+    return "\n".join(items)
 
 
 def model_text(twin: FittedTwin, found: Sequence[Choice]) -> str:
@@ -115,5 +123,5 @@ def model_text(twin: FittedTwin, found: Sequence[Choice]) -> str:
     said = "; ".join(f"{serving} for {listed(labels)}" for serving, labels in by_kind.items())
     text = plain(f"Prognosis by {said}.")
     if any(one.margin == BY_CHOICE for one in found):
-        return f"{text} Other kinds were not compared: `python -m twin fit --cohort {twin.origin.cohort}` does."
+        return f"{text} Other kinds were not compared; this does: `python -m twin fit --cohort {twin.origin.cohort}`."
     return text

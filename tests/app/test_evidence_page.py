@@ -282,9 +282,9 @@ def test_the_facts_behind_support_stand_there_whatever_the_level(app: AppTest, t
         for (_, row), plan in zip(facts.iterrows(), plans, strict=True):
             support = twin.support(record.known_after(0), plan)
             assert row["Plan"].endswith(support.level.value)
-            assert row["Unlike"] == f"more than {int(100 * support.farther_than)} %"
+            assert row["Distance"] == f"farther than {int(100 * support.farther_than)} % of the cohort"
             assert row["Alike with this plan"] == f"{support.alike_with_plan} of {support.alike}"
-            assert row["Worth"] == f"{support.effective_with_plan:.1f}"
+            assert row["Effective number"] == f"{support.effective_with_plan:.1f}"
             assert row["Propensity"] == percent(support.propensity)
             assert [label for label in support.missing if label not in row["Not recorded"]] == []
             assert ("% of the cohort" in row["Not recorded"]) == bool(support.missing)
@@ -295,7 +295,7 @@ def test_an_unknown_propensity_is_said_to_be_unknown() -> None:
     facts = support_facts("A", support)
     assert list(facts.values()) == [
         "A, thin",
-        "more than 96 %",
+        "farther than 96 % of the cohort",
         "5 of 40",
         "4.2",
         "not known",
@@ -346,7 +346,7 @@ def test_the_serving_model_is_named_with_its_margin(twin: FittedTwin) -> None:
     enough = replace(hazards["death"], event=replace(hazards["death"].event, events=FEWEST_TO_COMPARE))
     left_out = replace(twin, marginal=replace(twin.marginal, hazards={**hazards, "death": enough}))
     text = model_text(left_out, list(choices(left_out)))
-    assert f"were not compared: `python -m twin fit --cohort {workspace.DEMONSTRATION}`" in text
+    assert f"were not compared; this does: `python -m twin fit --cohort {workspace.DEMONSTRATION}`" in text
     scores = (score("plain", 0.2, serves=False), score("clever", 0.1, serves=True), score("odd", 0.3, serves=False))
     ahead = Selection(scores, folds=5, horizon=60.0, patients=150, events=60)
     behind = replace(ahead, scores=tuple(replace(one, serves=one.name == "plain") for one in scores))
@@ -373,7 +373,8 @@ def test_the_margin_of_every_outcome_stands_on_the_page(app: AppTest, twin: Fitt
     app.run()
     (said,) = [text.value for text in app.markdown if "yes\\-or\\-no outcome" in text.value]
     for one in choices(twin):
-        assert f"**{plain(one.outcome.label)}**: {plain(f'{one.serving}, {one.margin}')}" in said
+        (line,) = [line for line in said.splitlines() if plain(one.outcome.label).lower() in line.lower()]
+        assert line.endswith(f": {plain(f'{one.serving}; {one.margin}')}.")
 
 
 def patients(twin: FittedTwin) -> tuple[str, str]:

@@ -190,6 +190,8 @@ def test_a_plan_without_support_shows_intervals_of_ratings_and_no_means(
     compare(app, "010", "110")
     of_a, of_b = model.curves(record, "010"), model.curves(record, "110")
     assert "no means" in words(app)
+    (legend,) = [text.value for text in app.markdown if "**Plan A** (solid)" in text.value]
+    assert "**Plan B** (hatched: not supported, interval only)" in legend
     for label, (said, traces) in panels(app).items():
         row = [item.label for item in of_b.items].index(label)
         lines = [numbers(each["y"]) for each in traces if each["mode"] == "lines"]

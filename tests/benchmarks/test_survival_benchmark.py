@@ -13,10 +13,16 @@ from benchmarks._cohorts import Problem, gbsg2, radcure
 from benchmarks._models import AVERAGE, COX, RIVALS, Fitted, Model, Patients, Training, twin
 from benchmarks.survival import HeldOut, fifths, gaps_of_perfect_risks, held_out, scores, targets
 from data.errors import Refused
+from data.export import cohort_csv, template_csv
+from data.importing import check_source
 from tests.fixtures.cohorts import QUICK, exponential_cohort
 from twin.arrays import Floats
+from twin.evaluation.evaluate import EvaluationSettings, evaluate
+from twin.fitting import fit_twin
 from twin.metrics.discrimination import harrell_c
 from twin.models.candidates import mixture
+from twin.record import PatientRecord
+from twin.simulation.expected import under
 
 RATE = 0.02
 LOG_RATIO = 1.2
@@ -226,6 +232,27 @@ def test_the_engine_answers_for_another_disease() -> None:
     # Published models reach .65 to .70 on these patients.
     assert 0.62 < found["twin", "Harrell C"] < 0.72
     assert found["twin", "integrated Brier"] < found["kaplan_meier", "integrated Brier"]
+
+
+def test_the_engine_reads_simulates_and_evaluates_another_disease() -> None:
+    cohort = gbsg2(0).cohort
+    spec, months = cohort.spec, np.array([24.0, 48.0])
+    template = template_csv(spec).decode().splitlines()
+    assert template[-1].split(",") == [column.name for column in spec.columns]
+    read = check_source(cohort_csv(cohort), "gbsg2.csv", spec).cohort
+    assert read is not None
+    pd.testing.assert_frame_equal(read.frame, cohort.frame)
+    fitted = fit_twin(read, QUICK)
+    row = read.frame.iloc[:1].assign(hormonal_therapy=np.nan)
+    record = PatientRecord.from_row(spec, row.iloc[0].to_dict()).known_after(0)
+    for plan in ("0", "1"):
+        simulated = under(fitted.situation(record.to_frame()), plan, months).risks["recurrence_or_death"][0]
+        stated = fitted.answer(record, [plan], months).curves(plan)["recurrence_or_death"].risk
+        np.testing.assert_allclose(simulated, stated, atol=1e-8)
+    settings = EvaluationSettings(folds=2, resamples=20, fit=QUICK)
+    (found,) = evaluate(read, settings).outcomes
+    assert (found.patients, found.events) == (686, 299)
+    assert found.models["twin"]["harrell_c"].value > 0.6
 
 
 def test_absent_data_are_skipped_with_a_sentence(

@@ -4,9 +4,11 @@ import json
 import re
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import pytest
-from fixtures.cohorts import QUICK, exponential_cohort, structural_twin
+from fixtures.cohorts import QUICK, exponential_cohort, structural_cohort, structural_twin
+from lifelines import KaplanMeierFitter
 
 from data.synthetic import generate
 from twin.assessment import Assessment, assess_elsewhere
@@ -16,6 +18,7 @@ from twin.effects import combination
 from twin.effects.sources import ASSUMED_SMALL, ASSUMED_UNREAD, NOTHING_PUBLISHED
 from twin.evaluation.evaluate import EvaluationSettings, evaluate
 from twin.fitting import fit_twin
+from twin.participants import NOT_AT_HAND
 from twin.reporting_items import TRIPOD_AI
 
 WITH_PARTS = {
@@ -30,6 +33,56 @@ WITH_PARTS = {
     23: "ab",
     27: "abc",
 }
+ROOT = Path(__file__).parents[2]
+POINTER = re.compile(r"(?<=\*)[A-Z][^*]+(?=\*)|(?<=`)docs/[^`]+(?=`)")
+CLAIMS = {
+    ("1", "What it is"): "Gemina twin + oropharyngeal cancer + risks of outcomes",
+    ("2", "What it is"): "What it does + Taught by",
+    ("2", "How good it is"): "C or AUC",
+    ("3a", "What it is for"): "Care context + Existing models",
+    ("3a", "docs/benchmarks.md"): "DITTO + random survival forest",
+    ("3b", "What it is for"): "Intended use + Intended users + Patients",
+    ("3c", "For whom it is good"): "sex: female + race_ethnicity",
+    ("4", "How good it is"): "cross-validation",
+    ("5a", "What it learnt from"): "synthetic patients of cohort",
+    ("5b", "What it learnt from"): "Year of diagnosis + Date of the last follow-up",
+    ("6c", "What it learnt from"): "Given to + Concurrent chemotherapy",
+    ("7", "docs/dictionary.md"): "finding + severity",
+    ("8a", "What it predicts"): "risk by each month + risk by month 6",
+    ("8a", "docs/dictionary.md"): "## Outcomes",
+    ("9a", "How it works"): "what is known before the first decision",
+    ("9b", "docs/dictionary.md"): "## When a value is known + ## Columns",
+    ("10", "What it learnt from"): "400 synthetic patients + Rows: 400",
+    ("11", "How it works"): "Missing values are imputed",
+    ("11", "What it learnt from"): "Not recorded",
+    ("12a", "How good it is"): "never saw",
+    ("12b", "docs/twin.md"): "bends of the numbers at their quartiles",
+    ("12c", "How it works"): "One hazard an outcome + Prognosis by",
+    ("12c", "docs/twin.md"): "nested five-fold cross-validation",
+    ("12d", "Other years, other centres"): "Not tried",
+    ("12e", "How good it is"): "Skill: + Slope: + Observed / predicted:",
+    ("12f", "Maintenance"): "A new fit is a new version",
+    ("12g", "docs/twin.md"): "on the same folds",
+    ("14", "For whom it is good"): "observed less predicted",
+    ("14", "How it works"): "Origin, centre and year never enter",
+    ("15", "What it predicts"): "Every risk has an interval",
+    ("16", "On other cohorts"): "### elsewhere, version 0",
+    ("20a", "What it learnt from"): "Dates, flow and follow-up + Median follow-up",
+    ("20b", "What it learnt from"): "Age at diagnosis + T category",
+    ("20c", "On other cohorts"): "### elsewhere, version 0",
+    ("21", "How good it is"): "Events",
+    ("22", "docs/twin.md"): "hazard(month | record, plan)",
+    ("23a", "How good it is"): "In brackets 95 % intervals",
+    ("23a", "For whom it is good"): "Group",
+    ("23b", "Other years, other centres"): "Not tried",
+    ("25", "Known limits"): "Treatments were not given at random",
+    ("25", "For whom it is good"): "too low",
+    ("26", "Known limits"): "What adjustment leaves of confounding",
+    ("27a", "How it works"): "refused with the reason + imputed + Each answer has a support",
+    ("27b", "What it is for"): "How to use it",
+    ("27c", "Maintenance"): "Before use on other patients",
+}
+"""What must stand where an item of the checklist points to"""
 RATIO = r"\d+\.\d\d \(\d+\.\d\d-\d+\.\d\d\)"
 ITEMS = [f"{item}{part}" for item in range(1, 28) for part in WITH_PARTS.get(item, [""])]
 """Of TRIPOD+AI, Collins et al. 2024, table 2"""
@@ -55,7 +108,7 @@ def elsewhere() -> dict:
 
 @cache
 def card() -> str:
-    return model_card(structural_twin(), [cross_validated(), elsewhere()])
+    return model_card(structural_twin(), [cross_validated(), elsewhere()], structural_cohort())
 
 
 def rows_of(text: str, first_cell: str) -> list[list[str]]:
@@ -73,6 +126,44 @@ def test_every_section_that_the_checklist_names_is_there():
     named = {name for item in TRIPOD_AI for name in re.findall(r"\*([^*]+)\*", item.answered)}
     headings = set(re.findall(r"^## (.+)$", card(), flags=re.MULTILINE))
     assert named <= headings
+
+
+@pytest.mark.parametrize("text", [card, lambda: model_card(structural_twin(), [], structural_cohort())])
+def test_every_pointer_leads_to_what_its_item_asks_for(text):
+    sections = dict(re.findall(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", text(), flags=re.MULTILINE | re.DOTALL))
+    pointed = {(item.number, name): item for item in TRIPOD_AI for name in POINTER.findall(item.answered)}
+    assert set(pointed) == set(CLAIMS)
+    for (number, name), keywords in CLAIMS.items():
+        found = (ROOT / name).read_text(encoding="utf-8") if name.startswith("docs/") else sections[name]
+        missing = [keyword for keyword in keywords.split(" + ") if keyword not in found]
+        assert not missing or (text is not card and found.strip().startswith("Not evaluated")), (number, name, missing)
+
+
+def test_the_flow_of_the_cohort_is_counted_and_its_follow_up_is_the_reverse_kaplan_meier():
+    cohort = structural_cohort()
+    text = card()[card().index("### Dates, flow and follow-up") :]
+    frame = cohort.frame
+    (death,) = [row for row in rows_of(text, "Death") if len(row) == 6][:1]
+    dead = frame["death"] == 1
+    reference = KaplanMeierFitter().fit(frame["os_months"], event_observed=~dead).median_survival_time_
+    assert death[1:] == ["0", str(dead.sum()), "0", str((~dead).sum()), f"{reference:.1f}"]
+    (tube,) = [row for row in rows_of(text, "Feeding tube at 6 months") if len(row) == 6]
+    counts = [(frame["feeding_tube_6m"] == value).sum() for value in (1, 0)]
+    assert tube[1:] == [str(len(frame) - sum(counts)), str(counts[0]), "", str(counts[1]), "judged at month 6"]
+    (local,) = [row for row in rows_of(text, "Locoregional failure") if len(row) == 6]
+    assert sum(int(cell) for cell in local[1:5]) == cohort.size
+    assert int(local[3]) > 0
+
+
+def test_years_of_accrual_stand_where_they_are_recorded_and_else_why_not():
+    cohort = structural_cohort()
+    years = replace(cohort, frame=cohort.frame.assign(diagnosis_year=[2004.0] + [2011.0] * (cohort.size - 1)))
+    bare = replace(cohort, frame=cohort.frame.drop(columns="diagnosis_year", errors="ignore"))
+    assert "* Year of diagnosis: 2004 to 2011, in 400 of 400 patients." in model_card(structural_twin(), [], years)
+    said = "not reported, because the cohort does not record them"
+    assert said in model_card(structural_twin(), [], bare)
+    assert said not in model_card(structural_twin(), [], years)
+    assert NOT_AT_HAND in model_card(structural_twin(), [])
 
 
 def test_fields_of_an_applied_model_card_are_there():
@@ -232,7 +323,7 @@ def test_who_serves_is_said_with_the_reason():
 
 
 def test_the_same_twin_has_the_same_card():
-    assert model_card(structural_twin(), [cross_validated(), elsewhere()]) == card()
+    assert model_card(structural_twin(), [cross_validated(), elsewhere()], structural_cohort()) == card()
 
 
 def test_tables_have_as_many_cells_in_every_row():

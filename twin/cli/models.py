@@ -145,8 +145,8 @@ def card(
     from twin.card import model_card  # imported here: it takes seconds that others need not wait
 
     desk = workspace(store)
-    found = desk.evaluations(model)
-    write_bytes(out, model_card(desk.twin(model), [one.document for one in found]).encode())
+    twin, found = desk.twin(model), desk.evaluations(model)
+    write_bytes(out, model_card(twin, [one.document for one in found], desk.taught(twin)).encode())
     say(f"{out}: the card of {model}, from {len(found)} evaluation{'' if len(found) == 1 else 's'}")
     if not found:
         remark("nothing was evaluated yet: python -m twin evaluate --cohort NAME --model VERSION does")

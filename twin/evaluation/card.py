@@ -22,10 +22,15 @@ TOLERATED_GAP: Final = 0.06
 
 
 def not_evaluated_yet() -> Iterator[str]:
-    """What stands where no evaluation was kept."""
+    """What stands where no evaluation was kept, under the headings of one."""
     yield "## How good it is"
     yield ""
     yield "Not evaluated yet: `python -m twin evaluate --cohort NAME --model VERSION` does, and keeps the result."
+    for heading in ("For whom it is good", "Other years, other centres"):
+        yield ""
+        yield f"## {heading}"
+        yield ""
+        yield "Not evaluated yet."
 
 
 def limits(own: Document) -> Iterator[str]:
