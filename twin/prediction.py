@@ -329,7 +329,7 @@ class FittedTwin:
         (own,) = [group] if group else self.book.groups(frame)
         individual = MarginalIndividual.of(self.spec, self.marginal, frame)
         so_far = plan_digits(self.spec, own.so_far)
-        return Situation.of(self.spec, self.states, frame, individual, so_far, own.alive_until)
+        return Situation.of(self.spec, self.states, frame, individual, so_far, own.alive_until, self.dependences)
 
     def _judge(self, frame: pd.DataFrame, group: Group, plans: tuple[str, ...]) -> list[list[Support]]:
         rows = frame.iloc[group.rows].reset_index(drop=True)

@@ -41,3 +41,13 @@ def test_the_odds_ratio_of_simulated_pairs_is_found(truth: float) -> None:
     spread = found.log_odds_ratio[1:].std()
     assert abs(found.log_odds_ratio[0] - truth) < 3 * spread
     assert spread < 0.2
+
+
+def test_what_one_says_about_the_other_averages_to_its_probability_and_has_the_odds_ratio() -> None:
+    pair = Dependence("one", "other", np.array([np.log(9.0)]), 100)
+    asked, known = np.array([0.2, 0.5, 0.3]), np.array([0.4, 0.1, 0.0])
+    with_it, without = (pair.given(asked, known, np.full(3, happened)) for happened in (True, False))
+    np.testing.assert_allclose(known * with_it + (1 - known) * without, asked, atol=1e-12)
+    odds = with_it[:2] / (1 - with_it[:2]) / (without[:2] / (1 - without[:2]))
+    np.testing.assert_allclose(odds, 9.0)
+    assert without[2] == 0.3

@@ -184,3 +184,17 @@ def test_exact_and_sampled_answers_of_a_fitted_twin_agree(
             expected, count = risks[0], COUNT
         error = np.sqrt(np.maximum(expected * (1.0 - expected), 1.0 / COUNT) / count)
         assert (np.abs(share - expected) < 4.0 * error).all(), outcome
+
+
+@pytest.mark.parametrize("plan", ["010", "110"])
+@pytest.mark.parametrize("hpv", ["negative", "unknown"], ids=["complete", "incomplete"])
+def test_sampled_toxicities_have_the_fitted_odds_ratio(plan: str, hpv: str) -> None:
+    """Under one plan: a policy that mixes plans mixes risks, and odds ratios of a mixture are others."""
+    twin = structural_twin()
+    (pair,) = twin.dependences
+    known = at_baseline(structural_cohort()).iloc[rows_with(hpv, 1)].reset_index(drop=True)
+    drawn = sample(twin.situation(known), plan, 40_000, np.random.default_rng(2), 7.0)
+    counts = pd.crosstab(drawn[pair.first], drawn[pair.second]).to_numpy(dtype=float)
+    log_odds_ratio = np.log(counts[0, 0] * counts[1, 1] / (counts[0, 1] * counts[1, 0]))
+    assert pair.log_odds_ratio[0] > 1.0
+    assert log_odds_ratio == pytest.approx(pair.log_odds_ratio[0], abs=4.0 * np.sqrt((1.0 / counts).sum()))

@@ -8,7 +8,7 @@ from typing import ClassVar, Final, Self
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from twin.arrays import AS_THEY_ARE, Floats
+from twin.arrays import AS_THEY_ARE, Flags, Floats
 
 LARGEST_LOG_ODDS_RATIO: Final = 6.0
 """An odds ratio of 400: beyond it the two are one outcome"""
@@ -69,6 +69,18 @@ class Dependence:
         """Probability of both, of probabilities (1 + draws, ...) of each."""
         shape = (-1,) + (1,) * (first.ndim - 1)
         return _cells(first, second, self.log_odds_ratio.reshape(shape))[0]
+
+    def given(self, other: Floats, known: Floats, happened: Flags) -> Floats:
+        """(n,) probability of one of both in patients in whom it is known whether the other happened, by the fit.
+
+        Args:
+            other: (n,) probability of the one asked about; of the odds ratio, both are alike.
+            known: (n,) probability of the one that is known.
+            happened: (n,) whether that one did.
+        """
+        both = _cells(other, known, self.log_odds_ratio[0])[0]
+        joint, of = np.where(happened, both, other - both), np.where(happened, known, 1.0 - known)
+        return np.clip(np.divide(joint, of, out=other.copy(), where=of > 0), 0.0, 1.0)
 
     def either(self, first: Floats, second: Floats) -> Floats:
         """Probability of at least one, of probabilities (1 + draws, ...) of each."""

@@ -5,7 +5,7 @@ Drawn step after step from the same distributions that the exact answers sum ove
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +14,7 @@ import pandas as pd
 
 from data.schema import OutcomeKind
 from twin.arrays import Flags, Floats, Integers
+from twin.models.dependence import Dependence
 from twin.simulation.policy import Habit, Policy
 from twin.simulation.situation import Situation
 from twin.simulation.states import NOT_APPLICABLE, UNOBSERVED
@@ -43,8 +44,9 @@ def sample(
 ) -> pd.DataFrame:
     """Trajectories from where the patient stands, by the fit.
 
-    Given the states, each outcome is drawn by itself: the times of two outcomes in one row are not those of one course
-    (the models know of each outcome how it competes with death, not how failures depend on each other). Where an
+    Given the states, the time of each outcome is drawn by itself: those of two outcomes in one row are not those of one
+    course (the models know of each outcome how it competes with death, not how failures depend on each other).
+    Yes-or-no outcomes are drawn together, each given the one before it on which it depends most. Where an
     earlier step is not recorded, its states are drawn as expected of those alive at that step.
 
     Args:
@@ -145,14 +147,16 @@ class _Walk:
 def _happenings(walk: _Walk, horizon: float) -> Iterator[tuple[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]]:
     """Columns of what happens to the trajectories."""
     spec = walk.fit.spec
+    drawn: dict[str, tuple[Floats, Flags]] = {}
     for name in walk.fit.individual.outcomes:
         outcome = spec.outcome(name)
         if outcome.kind is OutcomeKind.BINARY:
-            positive = np.zeros(walk.count)
+            probability = np.zeros(walk.count)
             for rows, unfolding, place in _unfoldings(walk):
-                probability = unfolding.probabilities(name)[walk.row[rows], place]
-                positive[rows] = walk.rng.random(len(rows)) < probability
-            yield name, positive
+                probability[rows] = unfolding.probabilities(name)[walk.row[rows], place]
+            given = _given(walk.fit.dependences, name, probability, drawn)
+            drawn[name] = (probability, walk.rng.random(walk.count) < given)
+            yield name, drawn[name][1].astype(float)
             continue
         months = np.full(walk.count, horizon)
         causes = np.full(walk.count, STILL_FREE, dtype=object)
@@ -164,6 +168,23 @@ def _happenings(walk: _Walk, horizon: float) -> Iterator[tuple[str, np.ndarray[t
             months[rows[ends]], causes[rows[ends]] = when[ends], labels[cause[ends]]
         yield month_column(name), months
         yield cause_column(name), causes
+
+
+def _given(
+    dependences: Sequence[Dependence], name: str, probability: Floats, drawn: Mapping[str, tuple[Floats, Flags]]
+) -> Floats:
+    """(n,) probability of a yes-or-no outcome given the earlier one (probabilities, what was drawn) it depends on most.
+
+    The odds ratio is that of patients of equal risk, so it holds whatever states made the risks what they are.
+    """
+    pairs = {
+        one.second if one.first == name else one.first: one for one in dependences if name in (one.first, one.second)
+    }
+    earlier = [other for other in drawn if other in pairs]
+    if not earlier:
+        return probability
+    other = max(earlier, key=lambda other: abs(pairs[other].log_odds_ratio[0]))
+    return pairs[other].given(probability, *drawn[other])
 
 
 def _unfoldings(walk: _Walk) -> Iterator[tuple[Integers, Unfolding, Integers]]:

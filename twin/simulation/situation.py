@@ -12,6 +12,7 @@ import pandas as pd
 from data.errors import NotFound, Refused, WrongUsage
 from data.schema import Specification
 from twin.arrays import AS_THEY_ARE, Floats, Integers
+from twin.models.dependence import Dependence
 from twin.models.outcome import Rows
 from twin.record import decision_matrix, states_seen
 from twin.simulation.revealed import Revealed
@@ -82,6 +83,8 @@ class Situation:
     observed: tuple[Integers, ...]
     """For each step, (variables,) what is recorded"""
     alive_until: float
+    dependences: tuple[Dependence, ...] = ()
+    """Of pairs of yes-or-no outcomes; without them, those are drawn independently"""
     _trees: dict[str, Tree] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
@@ -93,6 +96,7 @@ class Situation:
         individual: Individual,
         assumed: Floats | None = None,
         alive_until: float | None = None,
+        dependences: tuple[Dependence, ...] = (),
     ) -> Self:
         """The situation of the patient in the one row of `frame`.
 
@@ -103,6 +107,7 @@ class Situation:
             individual: The same patient as the models from time zero see them.
             assumed: (d,) decisions with those filled in that the cohort holds; as recorded by default.
             alive_until: Month to which the patient is known to have lived; judged from the record by default.
+            dependences: Of pairs of yes-or-no outcomes.
         """
         recorded = decision_matrix(spec, frame)
         if assumed is None:
@@ -111,7 +116,7 @@ class Situation:
             alive_until = float(locate(spec, recorded, assumed[None], states_seen(spec, frame)).alive_until[0])
         observed = tuple(model.step.codes(frame)[0] for model in models.transitions.steps)
         rows = Rows.of(individual.draws, len(individual.inputs))
-        return cls(spec, models, frame, individual, rows, assumed, observed, alive_until)
+        return cls(spec, models, frame, individual, rows, assumed, observed, alive_until, dependences)
 
     def fit_only(self) -> Situation:
         """The same without draws: a policy has far more paths than a plan, and is answered for the fit."""
