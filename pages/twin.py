@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.parts import outcomes, question, symptoms, trust, unknowns
+from pages.parts import ahead, outcomes, question, symptoms, trust, unknowns
 from pages.parts import session as visit
 from pages.parts.guard import guarded
 from pages.parts.session import Session
@@ -29,6 +29,7 @@ def render() -> None:
         trust.show_disagreements(session.twin, asked)
         outcomes.show(session.twin, session.cohort, asked)
         trust.show_model(session.twin)
+        ahead.show(session.twin, asked)
         unknowns.show(session.twin, asked)
         symptoms.show(session, asked)
         _record(asked.record)
