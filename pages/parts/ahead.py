@@ -14,6 +14,8 @@ from twin.curve import Estimate
 from twin.prediction import FittedTwin
 from twin.support import SupportLevel
 
+HELD: Final = "\u00a0"
+"""A space at which no line breaks: a level stays with its probability"""
 OTHERWISE: Final = ("no", "none")
 """Levels of a yes-or-no state that need no saying beside the other one"""
 
@@ -58,7 +60,10 @@ def rows(sight: Sight, *, supported: bool) -> list[dict[str, str]]:
 def _said(thing: Seen, *, supported: bool) -> list[str]:
     """Each level with its probability; of a yes and its no the yes alone."""
     telling = [entry for entry in thing.levels if len(thing.levels) > 2 or entry[0] not in OTHERWISE]
-    return [f"{level.replace('_', ' ')} {_chance(chance, supported=supported)}" for level, chance in telling]
+    return [
+        f"{level.replace('_', ' ')} {_chance(chance, supported=supported)}".replace(" ", HELD)
+        for level, chance in telling
+    ]
 
 
 def _chance(chance: Estimate, *, supported: bool) -> str:

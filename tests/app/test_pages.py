@@ -81,7 +81,7 @@ def test_what_lies_ahead_is_shown_with_its_probabilities_under_plan_a(app: AppTe
     assert "**Response to induction, about month 3**" in headings
     induction, agent, _radiotherapy = (table.value for table in app.table)
     assert "Response of the primary after induction" in induction["What"].tolist()
-    assert induction["Likely"].str.fullmatch(r"[^%]+ \d+ % \(\d+-\d+\)( · [^%]+ (< )?\d+ % \(\d+-\d+\))*").all()
+    assert induction["Likely"].str.fullmatch(r"[^%]+\s\d+\s%\s\(\d+-\d+\)( · [^%]+\s(<\s)?\d+\s%\s\(\d+-\d+\))*").all()
     assert agent["What"].tolist() == ["Concurrent agent"]
     next(box for box in app.selectbox if box.label == "Plan A").select("000").run()
     (only,) = (table.value for table in app.table)
