@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.parts import outcomes, question, symptoms, trust, unknowns
+from pages.parts import ahead, outcomes, question, symptoms, trust, unknowns
 from pages.parts import session as visit
 from pages.parts.guard import guarded
 from pages.parts.session import Session
@@ -30,6 +30,7 @@ def render() -> None:
         answers = outcomes.ask_twin(session.twin, asked)
         outcomes.show(session.twin, session.cohort, asked, answers)
         trust.show_model(session.twin)
+        ahead.show(session.twin, asked)
         unknowns.show(session.twin, asked)
         symptoms.show(session, asked, tuple(each.supported for each in answers))
         _record(asked.record)

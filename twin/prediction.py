@@ -301,7 +301,7 @@ class FittedTwin:
         manners: Manners,
     ) -> Iterator[tuple[int, int, Mapping[str, Floats]]]:
         """Patients of a group, plans and risks where something recorded or chosen changes the answer from time zero."""
-        chosen = [self._choosable(group, plan, manners) for plan in plans]
+        chosen = [self.choosable(group, plan, manners) for plan in plans]
         seen = self._having_seen(frame, group)
         for position in np.flatnonzero(seen | any(chosen)).tolist():
             situation = self.situation(frame.iloc[[group.rows[position]]], group)
@@ -311,7 +311,7 @@ class FittedTwin:
                 elif seen[position]:
                     yield position, k, situation.risks(plan, months, outcomes)
 
-    def _choosable(self, group: Group, plan: str, manners: Manners) -> Manners:
+    def choosable(self, group: Group, plan: str, manners: Manners) -> Manners:
         """Those of decisions that are still open to a group and that a plan takes."""
         open_to = {d.manner for d, digit in zip(self.spec.decisions, group.so_far, strict=True) if digit == OPEN}
         return {name: manner for name, manner in applying(self.spec, plan, manners).items() if name in open_to}

@@ -16,7 +16,7 @@ from pages.parts.charts import Band, RiskPanel, Steps
 from pages.parts.question import Question, carried_out_text
 from pages.parts.trust import show_support
 from pages.parts.widgets import note
-from pages.parts.words import OUTSIDE, capitalised, out_of_hundred, percent, percent_range, percent_span, plain
+from pages.parts.words import OUTSIDE, capitalised, listed, out_of_hundred, percent, percent_range, percent_span, plain
 from twin.arrays import Floats
 from twin.curve import Estimate, RiskCurve
 from twin.observed import observed_on_plan
@@ -103,8 +103,12 @@ def _curves(twin: FittedTwin, cohort: Cohort, question: Question, answers: list[
 
 def _carried_out(twin: FittedTwin, question: Question, answers: list[PlanAnswer]) -> str:
     """Which plans are carried out in a chosen manner; the observed patients had whichever their physicians chose."""
-    said = [(each.name, carried_out_text(twin, question, each.plan)) for each in answers]
-    return "".join(f"Plan {name}{plain(text)}; the observed patients had any. " for name, text in said if text)
+    said = {each.name: carried_out_text(twin, question, each.plan) for each in answers}
+    names = [name for name, text in said.items() if text]
+    if not names:
+        return ""
+    plans = f"Plan{'s' if len(names) > 1 else ''} {listed(names)}"
+    return f"{plans}{plain(said[names[0]])}; the observed patients had whichever was chosen. "
 
 
 def _timed(twin: FittedTwin) -> list[Outcome]:

@@ -100,6 +100,22 @@ def test_a_chosen_agent_changes_the_numbers_as_the_twin_says_of_it(app: AppTest)
     assert row["Plan A (010)"].startswith(f"{expected} (")
 
 
+def test_what_lies_ahead_is_shown_with_its_probabilities_under_plan_a(app: AppTest) -> None:
+    app.session_state["ahead-open"] = True
+    app.run()
+    next(box for box in app.selectbox if box.label == "Plan A").select("110").run()
+    assert not app.exception
+    headings = [markdown.value for markdown in app.markdown]
+    assert "**Response to induction, about month 3**" in headings
+    induction, agent, _radiotherapy = (table.value for table in app.table)
+    assert "Response of the primary after induction" in induction["What"].tolist()
+    assert induction["Likely"].str.fullmatch(r"[^%]+\s\d+\s%\s\(\d+-\d+\)( · [^%]+\s(<\s)?\d+\s%\s\(\d+-\d+\))*").all()
+    assert agent["What"].tolist() == ["Concurrent agent"]
+    next(box for box in app.selectbox if box.label == "Plan A").select("000").run()
+    (only,) = (table.value for table in app.table)
+    assert not only["What"].str.contains("induction|toxicit").any()
+
+
 def test_a_cohort_without_a_twin_is_explained_not_crashed(app: AppTest, small_cohort: Cohort) -> None:
     store = workspace.open_workspace().store
     store.import_cohort("untaught", small_cohort, source="test", mapping=None, report={}, replace=True, actor="test")

@@ -157,7 +157,7 @@ def test_from_an_empty_machine_to_predictions(home: Path, capsys: pytest.Capture
 
     for out in ("risks.csv", "risks.parquet"):
         words = ["predict", "--model", version, "--patients", str(patients), "--plans", "all", "--out", str(home / out)]
-        assert main(words) == 0
+        assert main([*words, "--states", str(home / f"states-{out}")]) == 0
 
     risks = pd.read_csv(home / "risks.csv", dtype={"patient_id": str, "plan": str})
     assert len(risks) == 8 * 17
@@ -168,6 +168,15 @@ def test_from_an_empty_machine_to_predictions(home: Path, capsys: pytest.Capture
     assert set(risks["model"]) == {version}
     assert set(risks["interval"]) == {"90% calibrated"}
     pd.testing.assert_frame_equal(pd.read_parquet(home / "risks.parquet"), risks)
+    states = pd.read_csv(home / "states-risks.csv", dtype={"patient_id": str, "plan": str}, keep_default_na=False)
+    assert list(states.columns) == [
+        "patient_id", "plan", "moment", "state", "level", "probability", "lower", "upper", "model",
+    ]  # fmt: skip
+    assert set(states["patient_id"]) == {"007"}
+    assert set(states["plan"]) == set(risks["plan"])
+    totals = states.groupby(["plan", "moment", "state"])["probability"].sum()
+    assert totals.between(1 - 1e-9, 1 + 1e-9).all()
+    pd.testing.assert_frame_equal(pd.read_parquet(home / "states-risks.parquet"), states)
 
 
 def test_agent_of_a_prediction_is_recorded_or_chosen(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

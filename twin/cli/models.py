@@ -12,6 +12,7 @@ import typer
 from data.cohort import Cohort
 from data.errors import Refused, WrongUsage
 from data.importing import check_source
+from twin.ahead import state_table
 from twin.cli.terminal import (
     CohortOption,
     JsonOption,
@@ -164,6 +165,9 @@ def predict(
         list[str] | None,
         typer.Option(help="How an open decision is carried out, e.g. concurrent_agent=cetuximab; else as is usual."),
     ] = None,
+    states: Annotated[
+        Path | None, typer.Option(help="Second file to write: what is likely to be seen on the way, by plan.")
+    ] = None,
     cohort: CohortChoice = None,
     model: ModelOption = None,
     store: StoreOption = None,
@@ -181,9 +185,16 @@ def predict(
         report(0.0, "reading the patients")
         known, code = _patients(patients, twin)
         report(0.2, "computing")
-        predictions = twin.predict(known.frame, wanted, months, _manners(manner or ()))
+        manners = _manners(manner or ())
+        predictions = twin.predict(known.frame, wanted, months, manners)
+        if states is not None:
+            report(0.6, "what may be seen on the way")
+            seen = state_table(twin, known.frame, wanted, manners)
+            _write_table(states, seen)
     _write_table(out, predictions)
     say(f"{out}: {len(predictions)} risks of {known.size} patients by {twin.version}")
+    if states is not None:
+        say(f"{states}: {len(seen)} probabilities of what may be seen on the way")
     return code
 
 

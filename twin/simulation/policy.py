@@ -73,6 +73,37 @@ def following(spec: Specification, plan: str, manners: Manners) -> Policy:
     return lambda decision, _row, _history: Choice(float(digits[decision.column]), manners.get(decision.manner or ""))
 
 
+def manner_levels(situation: Situation, plan: str, manners: Manners) -> dict[int, int]:
+    """By position of the step, the level at which manners of decisions that a plan takes are chosen.
+
+    Raises:
+        WrongUsage: the cohort does not know such a manner, or another one is recorded.
+    """
+    chosen = applying(situation.spec, plan, manners)
+    decisions = {decision.manner: position for position, decision in enumerate(situation.spec.decisions)}
+    return dict(_manner_level(situation, decisions[column], manner) for column, manner in chosen.items())
+
+
+def _manner_level(situation: Situation, decision: int, manner: str) -> tuple[int, int]:
+    """Position of the step at which the manner of a decision shows, and its level."""
+    column = situation.spec.decisions[decision].column
+    steps = [model.step for model in situation.models.transitions.steps]
+    position = next((k for k, step in enumerate(steps) if step.manner and step.decision == decision), None)
+    if position is None:
+        raise WrongUsage(
+            f"{column} cannot be carried out with '{manner}': the cohort knows no two manners of it",
+            remedy="leave the manner out",
+        )
+    (variable,) = steps[position].variables
+    level, recorded = variable.level(manner), int(situation.observed[position][0])
+    if recorded not in (UNOBSERVED, level):
+        raise WrongUsage(
+            f"{column} cannot be carried out with '{manner}': '{variable.labels[recorded]}' is recorded",
+            remedy="clear the record or leave the manner out",
+        )
+    return position, level
+
+
 def _refuse_open(spec: Specification, plan: str) -> None:
     if np.isnan(plan_digits(spec, plan)).any():
         raise WrongUsage(f"plan '{plan}' leaves a decision open", remedy="give every digit")
@@ -118,24 +149,7 @@ class Habit:
         return np.array([self._level(decision, choice.manner) for choice in choices], dtype=np.intp)
 
     def _level(self, decision: int, manner: str | None) -> int:
-        if manner is None:
-            return UNOBSERVED
-        column = self.situation.spec.decisions[decision].column
-        steps = [model.step for model in self.situation.models.transitions.steps]
-        position = next((k for k, step in enumerate(steps) if step.manner and step.decision == decision), None)
-        if position is None:
-            raise WrongUsage(
-                f"{column} cannot be carried out with '{manner}': the cohort knows no two manners of it",
-                remedy="leave the manner out",
-            )
-        (variable,) = steps[position].variables
-        level, recorded = variable.level(manner), int(self.situation.observed[position][0])
-        if recorded not in (UNOBSERVED, level):
-            raise WrongUsage(
-                f"{column} cannot be carried out with '{manner}': '{variable.labels[recorded]}' is recorded",
-                remedy="clear the record or leave the manner out",
-            )
-        return level
+        return UNOBSERVED if manner is None else _manner_level(self.situation, decision, manner)[1]
 
     def _choices(self, policy: Policy, decision: int, tree: Tree, nodes: Integers, digits: Floats) -> list[Choice]:
         so_far = "".join(str(int(digit)) for digit in digits[:decision])

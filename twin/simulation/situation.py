@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import ClassVar, Self
 
 import numpy as np
@@ -225,8 +226,15 @@ class Situation:
             kept,
         )
 
-    def states(self, plan: str, moment: str) -> tuple[StateDistribution, ...]:
+    def states(
+        self, plan: str, moment: str, chosen: Mapping[int, int] = MappingProxyType({})
+    ) -> tuple[StateDistribution, ...]:
         """What may be seen at a step in those alive then, given what is recorded: what is carried on, then the leaves.
+
+        Args:
+            plan: Complete; agrees with the decisions taken.
+            moment: Of the step.
+            chosen: By position of an earlier step, the level of a manner that is chosen there and not drawn.
 
         Raises:
             NotFound: nothing is seen at that moment.
@@ -243,8 +251,9 @@ class Situation:
         if not bool(step.applies(digits)):
             sure = self.rows.collapsed(np.ones((len(self.rows.draw), 1)))
             return tuple(StateDistribution(v.name, v.label, (NOT_APPLICABLE,), sure) for v in step.variables)
-        after = tree.agreeing(self.observed)[depth + 1]
-        weights = tree.probabilities(depth + 1)[:, after]
+        observed = [np.array([chosen[k]]) if k in chosen else seen for k, seen in enumerate(self.observed)]
+        after = tree.agreeing(observed)[depth + 1]
+        weights = tree.probabilities(depth + 1, chosen)[:, after]
         parent, state = np.divmod(after, len(level.codes))
         total = self.rows.collapsed(weights).sum(axis=1, keepdims=True)
         shown = []

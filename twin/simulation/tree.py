@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
@@ -149,11 +149,12 @@ class Tree:
                 return depth
         return 0
 
-    def probabilities(self, depth: int) -> Floats:
-        """(rows, nodes) of every node of a depth from the start."""
+    def probabilities(self, depth: int, chosen: Collection[int] = ()) -> Floats:
+        """(rows, nodes) of every node of a depth from the start; steps at which a state is chosen do not count."""
         result = np.ones((self.rows, 1))
-        for level in self.levels[:depth]:
-            result = (result[:, :, None] * level.probability).reshape(self.rows, -1)
+        for position, level in enumerate(self.levels[:depth]):
+            chance = np.ones_like(level.probability) if position in chosen else level.probability
+            result = (result[:, :, None] * chance).reshape(self.rows, -1)
         return result
 
 
