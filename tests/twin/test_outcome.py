@@ -301,3 +301,15 @@ def test_a_departure_moves_draws_by_its_features_and_never_the_fit() -> None:
     )
     risk = model.risks(patients([[1.7]]), Rows.of(2, 1), np.zeros(0, dtype=np.intp), np.zeros((1, 0)))[:, 0, 0]
     np.testing.assert_allclose(risk, expit([-1.0, -0.6, -1.2]), rtol=1e-12)
+
+
+def test_no_cell_has_a_hazard_below_zero() -> None:
+    """Long flat stretches, between which interpolation is off by the last digit."""
+    rng = np.random.default_rng(5)
+    steps = rng.exponential(0.01, (300, 120)) * (rng.random(120) < 0.3)
+    cumulative = np.hstack([np.zeros((300, 1)), np.cumsum(steps, axis=1)])
+    edges = np.unique(np.concatenate([GRID, rng.uniform(0.0, 120.0, 300)]))
+    prognosis = hazard(cumulative, coefficients=np.zeros((300, 0)), effects=np.zeros((300, 0))).prognosis
+    found = prognosis.increments(np.zeros((1, 1, 0)), Rows.of(299, 1), edges)
+    assert (found >= 0).all()
+    np.testing.assert_allclose(found.sum(axis=-1)[:, 0], cumulative[:, -1])

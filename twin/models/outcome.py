@@ -114,7 +114,9 @@ class RegressionHazard:
 
     def _within_periods(self, inputs: Floats, rows: Rows, edges: Floats) -> Floats:
         """`increments` over cells of which none holds a turn."""
-        baseline = np.diff(_interpolated(self.grid, self.cumulative, edges), axis=1)[rows.draw][:, None, :]
+        # Interpolated at two sides of a month at which nothing happened, a sum can fall by the last digit.
+        between = np.maximum(np.diff(_interpolated(self.grid, self.cumulative, edges), axis=1), 0.0)
+        baseline = between[rows.draw][:, None, :]
         lasting = linear(self.basis.expand(inputs), self.coefficients, rows)
         trend = linear(inputs[..., : self.trends.shape[1]], self.trends, rows)
         scores = self.time_varying.scores
