@@ -304,12 +304,13 @@ def test_a_departure_moves_draws_by_its_features_and_never_the_fit() -> None:
 
 
 def test_no_cell_has_a_hazard_below_zero() -> None:
-    """Long flat stretches, between which interpolation is off by the last digit."""
+    """After a step from a small to a large sum a flat stretch begins: interpolation there is off by the last digit."""
     rng = np.random.default_rng(5)
-    steps = rng.exponential(0.01, (300, 120)) * (rng.random(120) < 0.3)
-    cumulative = np.hstack([np.zeros((300, 1)), np.cumsum(steps, axis=1)])
-    edges = np.unique(np.concatenate([GRID, rng.uniform(0.0, 120.0, 300)]))
-    prognosis = hazard(cumulative, coefficients=np.zeros((300, 0)), effects=np.zeros((300, 0))).prognosis
-    found = prognosis.increments(np.zeros((1, 1, 0)), Rows.of(299, 1), edges)
+    low, high = rng.uniform(0.0, 0.1, 5000), rng.uniform(0.2, 0.9, 5000)
+    assert (low + (high - low) > high).any()
+    cumulative = np.stack([np.zeros(5000), low, high, high], axis=1)
+    grid = np.array([0.0, 1.0, 2.0, 3.0])
+    model = hazard(cumulative, coefficients=np.zeros((5000, 0)), effects=np.zeros((5000, 0)), grid=grid)
+    found = model.increments(np.zeros((1, 1, 0)), Rows.of(4999, 1), np.array([0.0, 1.0, 2.0, 2.5, 3.0]))
     assert (found >= 0).all()
-    np.testing.assert_allclose(found.sum(axis=-1)[:, 0], cumulative[:, -1])
+    np.testing.assert_allclose(found.sum(axis=-1)[:, 0], high)
