@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -98,6 +99,23 @@ def test_a_chosen_agent_changes_the_numbers_as_the_twin_says_of_it(app: AppTest)
     expected = percent(float(situation.risks("010", [60.0])["death"][0, 0]))
     (row,) = shown[(shown["Outcome"] == "Death") & (shown["By month"] == "60")].to_dict("records")
     assert row["Plan A (010)"].startswith(f"{expected} (")
+
+
+@pytest.mark.parametrize(("other", "groups"), [("011", ["plan A and B"]), ("000", ["plan A", "plan B"])])
+def test_observed_patients_are_not_told_apart_by_a_dissection(app: AppTest, other: str, groups: list[str]) -> None:
+    """One grey curve in each panel where plans differ in nothing else; caption and text alternative say so."""
+    app.run()
+    for name, plan in (("A", "010"), ("B", other)):
+        next(box for box in app.selectbox if box.label == f"Plan {name}").select(plan).run()
+    assert not app.exception
+    (chart,) = (each.proto for each in app.get("plotly_chart") if "Observed on" in each.proto.spec)
+    called = [f"{group}, neck dissection or not" for group in groups]
+    seen = [trace["name"] for trace in json.loads(chart.spec)["data"] if trace.get("name", "").startswith("Observed")]
+    assert {name.split(" (n=")[0] for name in seen} == {f"Observed on {each}" for each in called}
+    assert "Grey steps: observed on " + "; on ".join(called) + ". " in chart.alt
+    (caption,) = (each.value for each in app.markdown if "Grey: observed" in each.value)
+    assert "neck dissection or not, as a failure can bring it about" in caption
+    assert ("both plans share one group" in caption) == (len(groups) == 1)
 
 
 def test_a_cohort_without_a_twin_is_explained_not_crashed(app: AppTest, small_cohort: Cohort) -> None:
