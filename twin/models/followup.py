@@ -92,6 +92,18 @@ def while_on_plan(followed: FollowUp, decisions: Floats, effect_months: Floats, 
     return FollowUp(months, np.where(stays & (leaving > 0), followed.cause, CENSORED))
 
 
+def taken(decisions: Floats, effect_months: Floats, followed_until: Floats) -> Floats:
+    """Decisions (n, d), one that a patient did not live to counted as not taken; NaN where nobody recorded it.
+
+    Args:
+        decisions: (n, d) 0, 1 or NaN.
+        effect_months: (n, d) when each decision takes effect.
+        followed_until: (n,) months of follow-up.
+    """
+    lived_to = followed_until[:, None] > effect_months
+    return np.where(np.isnan(decisions) & ~lived_to, 0.0, decisions)
+
+
 def _numbers(frame: pd.DataFrame, column: str) -> Floats:
     if column not in frame:
         return np.full(len(frame), np.nan)
