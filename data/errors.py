@@ -54,5 +54,17 @@ class Conflict(Refused):
     """The request would overwrite something that somebody may rely on."""
 
 
+class NotConverged(Refused):
+    """A model has no estimate that could be found on these data."""
+
+    @classmethod
+    def after(cls, steps: int, model: str) -> Self:
+        """A `model` that was still moving after so many steps."""
+        return cls(
+            f"{model} did not converge in {steps} steps",
+            remedy="look for columns with extreme values or that nearly repeat another, correct or leave them out",
+        )
+
+
 class DamagedArtefact(Refused):
     """A stored file is not what its manifest says."""

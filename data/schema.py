@@ -259,6 +259,11 @@ class Specification:
         """Name of the column that identifies a patient."""
         return next(column.name for column in self.columns if column.role is Role.KEY)
 
+    @cached_property
+    def brought_about(self) -> frozenset[str]:
+        """Columns of decisions that an outcome can bring about."""
+        return frozenset(column for outcome in self.outcomes for column in outcome.triggers)
+
     def column(self, name: str) -> Column:
         """The column called `name`.
 

@@ -12,8 +12,9 @@ import numpy as np
 from data.cohort import Cohort
 from data.schema import Decision, Landmark, Outcome, OutcomeKind, Role, Specification
 from twin.arrays import Floats
-from twin.models.followup import EVENT, follow_up
-from twin.record import states_seen
+from twin.models.followup import EVENT, episodes, follow_up, taken
+from twin.record import decision_matrix, states_seen
+from twin.timeline import effect_months
 
 MIN_EVENTS: Final = 10
 """Fewer events (or, of a yes-or-no outcome, fewer of either) teach nothing that could be shown to a person."""
@@ -79,13 +80,15 @@ class Capability:
 
 
 def capability(cohort: Cohort) -> Capability:
-    """What `cohort` can and cannot answer."""
+    """What `cohort` can and cannot answer; events are counted as the fits see them."""
     spec = cohort.spec
+    compared = Capability(tuple(_decision(cohort, decision) for decision in spec.decisions))
+    decisions = compared.with_held(spec, decision_matrix(spec, cohort.frame))
     return Capability(
         (
-            *(_decision(cohort, decision) for decision in spec.decisions),
+            *compared.abilities,
             *(_landmark(cohort, landmark) for landmark in spec.landmarks),
-            *(_outcome(cohort, outcome) for outcome in spec.outcomes),
+            *(_outcome(cohort, outcome, decisions) for outcome in spec.outcomes),
         )
     )
 
@@ -115,27 +118,38 @@ def _landmark(cohort: Cohort, landmark: Landmark) -> Ability:
     return Ability(*about, True, f"recorded in {seen} patients", missing)
 
 
-def _outcome(cohort: Cohort, outcome: Outcome) -> Ability:
+def _outcome(cohort: Cohort, outcome: Outcome, decisions: Floats) -> Ability:
     about = (Subject.OUTCOME, outcome.name, outcome.label)
     missing = tuple(column for column in outcome_columns(cohort.spec, outcome) if not cohort.records(column))
     if missing:
         return Ability(*about, False, "not recorded in this cohort", missing)
     if outcome.kind is OutcomeKind.BINARY:
-        return _binary(cohort, outcome, about)
+        return _binary(cohort, outcome, about, decisions)
     followed = follow_up(cohort.frame, cohort.spec, outcome)
-    patients, events = int(followed.recorded.sum()), int((followed.cause == EVENT).sum())
+    months = effect_months(cohort.spec, decisions)
+    watched = episodes(followed, EVENT, np.empty((cohort.size, 0)), decisions, months, 0.0)
+    patients, events = len(np.unique(watched.patient)), int(watched.event.sum())
+    lost = _lost(int((followed.cause == EVENT).sum()) - events)
     if events < MIN_EVENTS:
-        return Ability(*about, False, f"{events} events in this cohort, at least {MIN_EVENTS} are needed", ())
-    return Ability(*about, True, f"{events} events in {patients} patients", ())
+        return Ability(*about, False, f"{events} events in this cohort{lost}, at least {MIN_EVENTS} are needed", ())
+    return Ability(*about, True, f"{events} events in {patients} patients{lost}", ())
 
 
-def _binary(cohort: Cohort, outcome: Outcome, about: tuple[Subject, str, str]) -> Ability:
-    values = cohort.frame[outcome.event].dropna().to_numpy(dtype=float)
-    with_event, without = int((values == 1).sum()), int((values == 0).sum())
+def _binary(cohort: Cohort, outcome: Outcome, about: tuple[Subject, str, str], decisions: Floats) -> Ability:
+    followed_until = cohort.frame[cohort.spec.follow_up].to_numpy(dtype=float)
+    decided = ~np.isnan(taken(decisions, effect_months(cohort.spec, decisions), followed_until)).any(axis=1)
+    values = cohort.frame[outcome.event].to_numpy(dtype=float)
+    with_event, without = int((values[decided] == 1).sum()), int((values[decided] == 0).sum())
+    lost = _lost(int((~decided & (values == 1)).sum()))
     if min(with_event, without) < MIN_EVENTS:
-        said = f"{with_event} patients with and {without} without, at least {MIN_EVENTS} of each are needed"
+        said = f"{with_event} patients with and {without} without{lost}, at least {MIN_EVENTS} of each are needed"
         return Ability(*about, False, said, ())
-    return Ability(*about, True, f"{with_event} of {with_event + without} patients", ())
+    return Ability(*about, True, f"{with_event} of {with_event + without} patients{lost}", ())
+
+
+def _lost(events: int) -> str:
+    """Events that teach nothing, in words; none where none is lost."""
+    return f" (without {events} events of patients with a decision that is not recorded)" if events else ""
 
 
 def outcome_columns(spec: Specification, outcome: Outcome) -> tuple[str, ...]:

@@ -46,11 +46,9 @@ def fit_twin(cohort: Cohort, settings: FitSettings | None = None, progress: Prog
         for outcome in offered:
             tell(outcome.label)
             if outcome.kind is OutcomeKind.BINARY:
-                binary = trainer.binary(outcome)
-                binaries.update({outcome.name: binary} if binary else {})
+                binaries[outcome.name] = trainer.binary(outcome)
             else:
-                timed = trainer.hazards(outcome, tell)
-                hazards.update({outcome.name: timed} if timed else {})
+                hazards[outcome.name] = trainer.hazards(outcome, tell)
         marginal = trainer.marginal(hazards, binaries)
         tell("states between decisions")
         states = trainer.states(marginal)

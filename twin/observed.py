@@ -15,7 +15,7 @@ from data.schema import Specification
 from twin.arrays import Floats, Integers
 from twin.curve import Estimate, RiskCurve
 from twin.models.followup import CENSORED, EVENT, FollowUp, follow_up, while_on_plan
-from twin.timeline import effect_months, plan_digits
+from twin.timeline import OPEN, effect_months, plan_digits
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +64,16 @@ def observed_risk(
     return _observed(follow_up(frame, spec, spec.outcome(outcome)), outcome, months, level)
 
 
+def matched_plan(spec: Specification, plan: str) -> str:
+    """The part of `plan` that observed patients are matched on: decisions that an outcome can bring about stay open.
+
+    They are recorded without a date. Matched on them, failures that were treated so would leave the plans without such
+    a treatment and fill those with it: the observed difference would be what the failure did, not what the plan does.
+    """
+    digits = zip(spec.decisions, plan, strict=True)
+    return "".join(OPEN if decision.column in spec.brought_about else digit for decision, digit in digits)
+
+
 def observed_on_plan(
     cohort: Cohort,
     outcome: str,
@@ -74,6 +84,8 @@ def observed_on_plan(
     level: float = 0.90,
 ) -> ObservedRisk:
     """The same in a cohort's patients for as long as they were on `plan`, of those alive at month `alive_until`.
+
+    Only the decisions of `matched_plan` make a patient leave it.
 
     Args:
         cohort: The patients.
@@ -89,7 +101,8 @@ def observed_on_plan(
     """
     spec = cohort.spec
     followed = follow_up(cohort.frame, spec, spec.outcome(outcome))
-    on_plan = while_on_plan(followed, decisions, effect_months(spec, decisions), plan_digits(spec, plan))
+    matched = plan_digits(spec, matched_plan(spec, plan))
+    on_plan = while_on_plan(followed, decisions, effect_months(spec, decisions), matched)
     beyond = np.nan_to_num(on_plan.months) > alive_until
     return _observed(on_plan.take(beyond), outcome, months, level)
 

@@ -14,7 +14,7 @@ from data.errors import Refused
 from data.schema import Decision, OutcomeKind, Specification
 from twin.answer import Answer
 from twin.arrays import Flags, Floats
-from twin.capability import Capability
+from twin.capability import Capability, Subject
 from twin.curve import DifferenceCurve, Estimate, RiskCurve, check_months
 from twin.effects.estimate import Effects
 from twin.interval import percentile_interval, risk_band
@@ -193,12 +193,12 @@ class FittedTwin:
             manners: In which decisions that are open are carried out, by plans that take them.
 
         Raises:
-            Refused: a plan disagrees with a decision taken or changes one that is held.
+            Refused: a plan disagrees with a decision taken or changes one that is held, or an outcome is not offered.
             BeyondFollowUp: a month lies outside the follow-up.
             WrongUsage: the cohort does not know such a manner.
         """
         asked = np.asarray(months, dtype=float)
-        wanted = self.outcomes if outcomes is None else tuple(outcomes)
+        wanted = self.outcomes if outcomes is None else self._offered(outcomes)
         result: dict[str, Floats] = {}
         for group in self.book.groups(frame):
             chosen = self.book.chosen(frame, group, plans)
@@ -206,6 +206,13 @@ class FittedTwin:
                 whole = result.setdefault(name, np.empty((len(draws), len(frame), *draws.shape[2:])))
                 whole[:, group.rows] = draws
         return result
+
+    def _offered(self, outcomes: Sequence[str]) -> tuple[str, ...]:
+        reasons = {able.name: able.reason for able in self.capability.about(Subject.OUTCOME) if not able.offered}
+        said = "; ".join(f"{name}: {reasons[name]}" for name in outcomes if name in reasons)
+        if said:
+            raise Refused(f"not predicted by this twin ({said})", remedy=f"ask about {', '.join(self.outcomes)}")
+        return tuple(outcomes)
 
     def answer(
         self,

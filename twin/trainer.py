@@ -15,7 +15,6 @@ from data.evidence import load_evidence
 from data.schema import Outcome, OutcomeKind
 from twin.arrays import Floats, Integers
 from twin.calibration import Learners, binary_departure, hazard_departure
-from twin.capability import MIN_EVENTS
 from twin.effects.distribution import term_matrix
 from twin.effects.estimate import Effects, estimate_effects
 from twin.effects.prior import manner_prior
@@ -27,7 +26,7 @@ from twin.models.candidates.catalogue import CANDIDATES, AnyHazard
 from twin.models.candidates.protocol import Candidate, HazardData
 from twin.models.departure import Departure
 from twin.models.dependence import Dependence
-from twin.models.followup import EVENT, FIRST_DAY_MONTHS, FORESTALLED, FollowUp, episodes, follow_up
+from twin.models.followup import EVENT, FIRST_DAY_MONTHS, FORESTALLED, FollowUp, episodes, follow_up, taken
 from twin.models.hazard import CoxLikelihood, Episodes
 from twin.models.imputation import Imputer
 from twin.models.outcome import BinaryModel, EventModel, FlexibleHazard, Patients, RegressionHazard
@@ -175,18 +174,16 @@ class Trainer:
             found.append(Dependence.fit((one, other), seen, (first, second), self.settings.draws, rng))
         return tuple(found)
 
-    def hazards(self, outcome: Outcome, tell: Teller) -> OutcomeHazards | None:
-        """The hazards of an outcome; ``None`` where too few events follow."""
+    def hazards(self, outcome: Outcome, tell: Teller) -> OutcomeHazards:
+        """The hazards of an outcome that the cohort can teach."""
         followed = follow_up(self.sample.cohort.frame, self.sample.cohort.spec, outcome)
-        event = self._event(followed, EVENT, outcome.name)
-        if event is None:
-            return None
-        rival = self._event(followed, FORESTALLED, outcome.competing) if outcome.competing else None
-        causes = {EVENT: (event, outcome.name), FORESTALLED: (rival, outcome.competing or "")}
-        plain = {cause: model for cause, (model, _) in causes.items() if model is not None}
-        data = {cause: self._data(followed, cause, causes[cause][1]) for cause in plain}
+        effects_on = {EVENT: outcome.name}
+        if outcome.competing and self._cut(followed, FORESTALLED)[0].event.any():
+            effects_on[FORESTALLED] = outcome.competing
+        plain = {cause: self._event(followed, cause, name) for cause, name in effects_on.items()}
+        data = {cause: self._data(followed, cause, name) for cause, name in effects_on.items()}
         served, candidate, selection = plain, self._cox, None
-        if self.settings.select and event.events >= FEWEST_TO_COMPARE:
+        if self.settings.select and plain[EVENT].events >= FEWEST_TO_COMPARE:
             selection = self._compare(outcome, followed, data, tell)
             candidate = next(c for c in self._candidates if c.name == selection.serving.name)
             if candidate is not self._cox:
@@ -266,11 +263,9 @@ class Trainer:
         """Until it is learnt."""
         return Departure.none(self.basis.inputs, self.settings.draws)
 
-    def _event(self, followed: FollowUp, cause: int, effects_on: str) -> EventModel | None:
+    def _event(self, followed: FollowUp, cause: int, effects_on: str) -> EventModel:
         sample = self.sample
         cut, in_effect = self._cut(followed, cause)
-        if cut.event.sum() < (MIN_EVENTS if cause == EVENT else 1):
-            return None
         effects = self.drawn[effects_on]
         rng = stream(self.settings.seed, "hazard", effects_on, CAUSES[cause])
         form = CoxForm(self.basis, TimeVarying.learn(cut))
@@ -292,20 +287,16 @@ class Trainer:
         prognosis = RegressionHazard.of(form, found.coefficients, grid, cumulative, found.prior_sd)
         return EventModel(prognosis, effects, self._no_departure, len(np.unique(cut.patient)), int(cut.event.sum()))
 
-    def binary(self, outcome: Outcome) -> BinaryModel | None:
-        """The model of a yes-or-no outcome; ``None`` where too few patients have it or are free of it.
+    def binary(self, outcome: Outcome) -> BinaryModel:
+        """The model of a yes-or-no outcome that the cohort can teach.
 
         A decision that a patient did not live to counts as not taken; one that nobody recorded leaves the patient out.
         Decisions after the month at which the outcome is judged do not act.
         """
         sample = self.sample
         positive = sample.cohort.frame[outcome.event].to_numpy(dtype=float)
-        lived_to = sample.followed_until[:, None] > sample.effect_months
-        decisions = np.where(np.isnan(sample.decisions) & ~lived_to, 0.0, sample.decisions)
+        decisions = taken(sample.decisions, sample.effect_months, sample.followed_until)
         used = ~np.isnan(positive) & ~np.isnan(decisions).any(axis=1)
-        with_event, without = int((positive[used] == 1).sum()), int((positive[used] == 0).sum())
-        if min(with_event, without) < MIN_EVENTS:
-            return None
         spec = sample.cohort.spec
         acting = np.array([float(outcome.month is None or d.month <= outcome.month) for d in spec.decisions])
         in_effect = (decisions * acting)[used][:, decision_of_term(spec, self.effects.terms)]
@@ -325,7 +316,7 @@ class Trainer:
             departure=self._no_departure,
             acting=acting,
             patients=int(used.sum()),
-            events=with_event,
+            events=int(positive[used].sum()),
             prior_sd=found.prior_sd,
         )
         learners = replace(self.learners, given=np.nan_to_num(decisions) * acting)

@@ -48,8 +48,8 @@ class GivenAs(StrEnum):
     """How the publication gives the effect; anything but `RATIO` was worked out, as the note says."""
 
     RATIO = "ratio"
-    INVERSE = "inverse"
-    """As a ratio the other way round."""
+    DILUTED = "diluted"
+    """As the ratio of a policy that not everybody had followed."""
     PERCENT = "percent"
     """As a reduction of risk in percent."""
     PROPORTIONS = "proportions"

@@ -48,6 +48,8 @@ class Steps:
     at_risk: NDArray[np.int64]
     """Patients still under observation at each of `at_risk_months`."""
     patients: int
+    group: str
+    """Who they are, as the legend says it, e.g. ``plan A``"""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class RiskPanel:
     plan_b: Band | None
     observed_a: Steps | None
     observed_b: Steps | None
+    """``None`` also where the patients of `observed_a` are observed for both plans"""
 
 
 def month_ticks(horizon_months: float) -> NDArray[np.int64]:
@@ -89,8 +92,8 @@ def risk_curves(panels: Sequence[RiskPanel], horizon_months: float, axis_percent
         subplot_titles=[panel.title for panel in panels],
     )
     for index, panel in enumerate(panels, start=1):
-        _add_observed(figure, index, panel.observed_a, palette, "A", "solid")
-        _add_observed(figure, index, panel.observed_b, palette, "B", "dot")
+        _add_observed(figure, index, panel.observed_a, palette, "solid")
+        _add_observed(figure, index, panel.observed_b, palette, "dot")
         _add_band(figure, index, panel.plan_a, "Plan A", palette.plan_a, "solid", palette)
         _add_band(figure, index, panel.plan_b, "Plan B", palette.plan_b, "dash", palette)
         _add_numbers_at_risk(figure, index, panel, horizon_months, palette)
@@ -171,10 +174,10 @@ def _add_hatched(
     )
 
 
-def _add_observed(figure: go.Figure, column: int, steps: Steps | None, palette: Palette, plan: str, dash: str) -> None:
+def _add_observed(figure: go.Figure, column: int, steps: Steps | None, palette: Palette, dash: str) -> None:
     if steps is None:
         return
-    name = f"Observed on plan {plan} (n={steps.patients})"
+    name = f"Observed on {steps.group} (n={steps.patients})"
     figure.add_trace(
         go.Scatter(
             x=steps.months,
@@ -185,7 +188,7 @@ def _add_observed(figure: go.Figure, column: int, steps: Steps | None, palette: 
             showlegend=column == 1,
             mode="lines",
             line={"color": palette.observed, "dash": dash, "width": 1.5, "shape": "hv"},
-            hovertemplate=f"observed, plan {plan}: "
+            hovertemplate=f"observed, {steps.group}: "
             + "%{y:.0f} % (%{customdata[0]:.0f}-%{customdata[1]:.0f})<extra></extra>",
         ),
         row=1,

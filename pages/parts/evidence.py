@@ -7,7 +7,7 @@ from typing import Final
 
 import streamlit as st
 
-from data.evidence import NO, YES, Basis, Design, Measure, PublishedEffect, Spread
+from data.evidence import NO, YES, Basis, Design, GivenAs, Measure, PublishedEffect, Spread
 from data.evidence.page import NOT_SHOWN
 from data.schema import Decision, OutcomeKind, Specification
 from pages.parts import palette
@@ -233,7 +233,10 @@ def _subjects(spec: Specification) -> dict[str, str]:
 
 
 def published_text(spec: Specification, effect: PublishedEffect) -> str:
-    """One published effect as an item of a Markdown list; of one that nobody read no figure of its source."""
+    """One published effect as an item of a Markdown list, with how its ratio was worked out where none is published.
+
+    Of one that nobody read, no figure of its source.
+    """
     group = f"; applied to {group_text(spec, effect.group)}" if effect.group.clauses else ""
     patients = f", {counted(effect.patients, 'patient')}" if effect.patients and effect.verified else ""
     compared = "" if (effect.option, effect.against) == (YES, NO) else f" of {effect.option} against {effect.against}"
@@ -243,11 +246,12 @@ def published_text(spec: Specification, effect: PublishedEffect) -> str:
     weight = f"standard deviation {effect.log_sd or 0:.2f}{' assumed' if effect.spread is Spread.ASSUMED else ''}"
     found_in = plain(f"{compared} ({DESIGNS[effect.design]}{patients}; {weight}).")
     whom = plain(f"{capitalised(effect.population)}{group}.")
-    return f"* **{plain(figure)}**{found_in} {whom} {source}{read}."
+    worked_out = f" {plain(effect.note)}" if effect.verified and effect.given_as is not GivenAs.RATIO else ""
+    return f"* **{plain(figure)}**{found_in} {whom} {source}{read}.{worked_out}"
 
 
 def _figure(effect: PublishedEffect) -> str:
-    """The ratio as it is published, with its interval or P value."""
+    """The ratio with its interval or P value."""
     name = {Measure.HAZARD_RATIO: "Hazard ratio", Measure.ODDS_RATIO: "Odds ratio"}[effect.measure]
     said = f"{name} {effect.effect:.2f}"
     if effect.lower is not None and effect.upper is not None and effect.interval_level is not None:

@@ -10,7 +10,7 @@ import streamlit as st
 
 from data.cohort import Cohort
 from data.errors import Refused
-from data.schema import Outcome, OutcomeKind
+from data.schema import Outcome, OutcomeKind, Specification
 from pages.parts import charts, palette
 from pages.parts.charts import Band, RiskPanel, Steps
 from pages.parts.question import Question, carried_out_text
@@ -19,7 +19,7 @@ from pages.parts.widgets import note
 from pages.parts.words import OUTSIDE, capitalised, listed, out_of_hundred, percent, percent_range, percent_span, plain
 from twin.arrays import Floats
 from twin.curve import Estimate, RiskCurve
-from twin.observed import observed_on_plan
+from twin.observed import matched_plan, observed_on_plan
 from twin.prediction import FittedTwin
 from twin.record import decision_matrix
 from twin.support import Support, SupportLevel
@@ -97,8 +97,32 @@ def _curves(twin: FittedTwin, cohort: Cohort, question: Question, answers: list[
     note(
         f"{zoom}{_carried_out(twin, question, answers)}"
         f"Shaded: {twin.origin.interval_label} interval. Grey: observed in patients while on the plan, not "
-        "adjusted for how they differ from this one. Below the axis, in the plan's colour: how many still followed."
+        f"adjusted for how they differ from this one. {_unmatched(cohort.spec, answers)}"
+        "Below the axis, in the plan's colour: how many still followed."
     )
+
+
+def _unmatched(spec: Specification, answers: list[PlanAnswer]) -> str:
+    """Which decisions the observed patients are not matched on, and why."""
+    if not spec.brought_about:
+        return ""
+    shared = ", so both plans share one group" if len(_groups(spec, answers)) < len(answers) else ""
+    return f"Observed patients had {_any_way(spec)}, as a failure can bring it about{shared}. "
+
+
+def _any_way(spec: Specification) -> str:
+    """The decisions that observed patients are not matched on, in words."""
+    some = [decision.label.lower() for decision in spec.decisions if decision.column in spec.brought_about]
+    return f"{' and '.join(some)} or not"
+
+
+def _groups(spec: Specification, answers: list[PlanAnswer]) -> dict[str, str]:
+    """Whom to observe: what they are called, and the plan they match; one group where both plans match the same."""
+    names: dict[str, list[str]] = {}
+    for each in answers:
+        names.setdefault(matched_plan(spec, each.plan), []).append(each.name)
+    but = f", {_any_way(spec)}" if spec.brought_about else ""
+    return {f"plan {' and '.join(of_plan)}{but}": plan for plan, of_plan in names.items()}
 
 
 def _carried_out(twin: FittedTwin, question: Question, answers: list[PlanAnswer]) -> str:
@@ -124,7 +148,8 @@ def _panel(
     cohort: Cohort, decisions: Floats, outcome: Outcome, question: Question, answers: list[PlanAnswer]
 ) -> RiskPanel:
     bands = [_band(each.curves[outcome.name], each.supported) for each in answers]
-    observed = [_observed(cohort, decisions, outcome, question, each.plan) for each in answers]
+    groups = _groups(cohort.spec, answers)
+    observed = [_observed(cohort, decisions, outcome, question, *group) for group in groups.items()]
     return RiskPanel(
         title=outcome.label,
         plan_a=bands[0],
@@ -138,7 +163,9 @@ def _band(curve: RiskCurve, supported: bool) -> Band:
     return Band(curve.months, curve.risk, curve.lower, curve.upper, supported)
 
 
-def _observed(cohort: Cohort, decisions: Floats, outcome: Outcome, question: Question, plan: str) -> Steps | None:
+def _observed(
+    cohort: Cohort, decisions: Floats, outcome: Outcome, question: Question, group: str, plan: str
+) -> Steps | None:
     """What happened to the cohort's patients while they were on a plan; ``None`` where nobody was."""
     months = np.arange(0.0, question.horizon_months + 1.0)
     try:
@@ -147,7 +174,7 @@ def _observed(cohort: Cohort, decisions: Floats, outcome: Outcome, question: Que
         return None
     at_risk = seen.at_risk[charts.at_risk_months(question.horizon_months)]
     curve = seen.curve
-    return Steps(curve.months, curve.risk, curve.lower, curve.upper, at_risk, seen.patients)
+    return Steps(curve.months, curve.risk, curve.lower, curve.upper, at_risk, seen.patients, group)
 
 
 def _numbers(twin: FittedTwin, question: Question, answers: list[PlanAnswer]) -> None:
@@ -222,7 +249,8 @@ def _alternative(twin: FittedTwin, question: Question, answers: list[PlanAnswer]
             for each in answers
         ]
         parts.append(f"{outcome.label} by month {question.horizon_months}: " + ", ".join(said))
-    return "Risk over time. " + "; ".join(parts) + ". The table below the figure holds the numbers."
+    grey = f"Grey steps: observed on {'; on '.join(_groups(twin.spec, answers))}. "
+    return "Risk over time. " + "; ".join(parts) + f". {grey}The table below the figure holds the numbers."
 
 
 def _briefly(each: PlanAnswer, estimate: Estimate) -> str:

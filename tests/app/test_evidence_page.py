@@ -211,6 +211,16 @@ def test_figures_that_were_read_stand_with_source_population_and_address(
     assert plain(effect.population.split(";")[0][1:]) in text
 
 
+def test_a_ratio_that_was_worked_out_says_from_what(spec: Specification, evidence: Evidence) -> None:
+    """The published figure of the trial of dissection stands beside what it says of those dissected."""
+    by_name = {effect.id: effect for effect in evidence.effects}
+    text = published_text(spec, by_name["petneck_2016_death"]).replace("\\", "")
+    assert text.startswith("* **Hazard ratio 1.15**")
+    assert "Worked out from 0.92 (0.65 to 1.32)" in text
+    printed = by_name["petneck_2016_policy_death"]
+    assert printed.note not in published_text(spec, printed).replace("\\", "")
+
+
 def test_every_mark_stands_at_its_ratio_and_the_axis_holds_its_interval(twin: FittedTwin) -> None:
     groups = picture(twin, "death").groups("concurrent_chemo")
     end = axis_end(groups)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -114,6 +115,23 @@ def test_what_lies_ahead_is_shown_with_its_probabilities_under_plan_a(app: AppTe
     next(box for box in app.selectbox if box.label == "Plan A").select("000").run()
     (only,) = (table.value for table in app.table)
     assert not only["What"].str.contains("induction|toxicit").any()
+
+
+@pytest.mark.parametrize(("other", "groups"), [("011", ["plan A and B"]), ("000", ["plan A", "plan B"])])
+def test_observed_patients_are_not_told_apart_by_a_dissection(app: AppTest, other: str, groups: list[str]) -> None:
+    """One grey curve in each panel where plans differ in nothing else; caption and text alternative say so."""
+    app.run()
+    for name, plan in (("A", "010"), ("B", other)):
+        next(box for box in app.selectbox if box.label == f"Plan {name}").select(plan).run()
+    assert not app.exception
+    (chart,) = (each.proto for each in app.get("plotly_chart") if "Observed on" in each.proto.spec)
+    called = [f"{group}, neck dissection or not" for group in groups]
+    seen = [trace["name"] for trace in json.loads(chart.spec)["data"] if trace.get("name", "").startswith("Observed")]
+    assert {name.split(" (n=")[0] for name in seen} == {f"Observed on {each}" for each in called}
+    assert "Grey steps: observed on " + "; on ".join(called) + ". " in chart.alt
+    (caption,) = (each.value for each in app.markdown if "Grey: observed" in each.value)
+    assert "neck dissection or not, as a failure can bring it about" in caption
+    assert ("both plans share one group" in caption) == (len(groups) == 1)
 
 
 def test_a_cohort_without_a_twin_is_explained_not_crashed(app: AppTest, small_cohort: Cohort) -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fixtures.cohorts import with_lost_events
 
+from data.cohort import canonical_text
 from twin.cli.main import main
 from twin.workspace import open_workspace
 
@@ -82,6 +84,31 @@ def test_own_cohort_other_cohort_and_card(fitted: str, home: Path, capsys: pytes
     assert main(["audit", "verify"]) == 0
     acts = [entry.action for entry in open_workspace().store.audit()]
     assert acts.count("model.evaluate") == 3
+
+
+def test_an_outcome_that_is_not_predicted_is_named_wherever_it_is_missing(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Failures of patients whose decisions are not recorded teach no fit: fit, predict, evaluate and card say so."""
+    cohort, out = with_lost_events(), home / "out"
+    canonical_text(cohort.frame, cohort.spec).to_csv(home / "lost.csv", index=False)
+    assert main(["import", str(home / "lost.csv"), "--cohort", "lost"]) in (0, 3)
+    capsys.readouterr()
+    said = "8 events in this cohort (without 6 events of patients with a decision that is not recorded)"
+    assert main(["fit", "--cohort", "lost", "--no-compare"]) == 0
+    fitted = capsys.readouterr()
+    assert f"Locoregional failure is not predicted: {said}" in fitted.err
+    version = fitted.out.strip()
+    (home / "new.csv").write_text("patient_id,age_years,sex,t_stage,n_stage\nA,60,male,T2,N1\n", encoding="utf-8")
+    assert main(["predict", "--model", version, "--patients", str(home / "new.csv"), "--out", str(out)]) in (0, 3)
+    assert f"Locoregional failure is not predicted: {said}" in capsys.readouterr().err
+    assert main(["evaluate", "--cohort", "lost", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert set(found["outcomes"]) == {"death"}
+    (reason,) = [one["reason"] for one in found["not_evaluated"] if one["what"] == "locoregional_failure"]
+    assert reason.startswith(said)
+    assert main(["card", "--model", version, "--out", str(out)]) == 0
+    assert f"* Locoregional failure: {said}" in out.read_text(encoding="utf-8")
 
 
 def ratings_file(folder: Path, worse: int) -> str:

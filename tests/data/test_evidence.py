@@ -119,10 +119,13 @@ def test_effects_worked_out_from_other_figures(shipped: dict[str, PublishedEffec
     # Under proportional hazards survival in one arm is that of the other to the power of the hazard ratio.
     assert 0.16 ** shipped["gortec_2004_death"].effect == pytest.approx(0.22, abs=5e-4)
     assert 0.25 ** shipped["gortec_2004_locoregional_failure"].effect == pytest.approx(0.48, abs=5e-4)
-    neck = shipped["petneck_2016_death"]
-    assert [1 / value for value in (neck.effect, neck.upper, neck.lower) if value] == pytest.approx(
-        [0.92, 0.65, 1.32], abs=5e-3
-    )
+    # Among 282 each, 221 and 54 were dissected: a policy's effect on the log scale is that share of a dissection's.
+    policy, neck = shipped["petneck_2016_policy_death"], shipped["petneck_2016_death"]
+    assert (policy.effect, policy.lower, policy.upper) == (0.92, 0.65, 1.32)
+    share = (221 - 54) / 282
+    assert neck.log_ratio == pytest.approx(-policy.log_ratio / share, abs=2e-3)
+    assert neck.log_sd == pytest.approx((policy.log_sd or 0.0) / share, abs=5e-3)
+    assert (neck.used, policy.used) == (True, False)
     percent = shipped["ma_2012_distant_failure"]
     assert (percent.effect, percent.lower, percent.upper) == pytest.approx((1 - 0.07, 1 - 0.13, 1.0))
 

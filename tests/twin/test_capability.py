@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from fixtures.cohorts import exponential_cohort, structural_cohort
+from fixtures.cohorts import exponential_cohort, structural_cohort, with_lost_events
 
 from data.cohort import Cohort
 from twin.capability import Subject, capability
@@ -47,6 +47,31 @@ def test_too_few_events_are_said() -> None:
     assert not death.offered
     assert "events in this cohort, at least 10 are needed" in death.reason
     assert death.missing == ()
+
+
+def test_events_of_patients_with_unrecorded_decisions_do_not_count() -> None:
+    """They teach the fits nothing: what is offered is what can be fitted."""
+    said = {able.name: able for able in capability(with_lost_events()).about(Subject.OUTCOME)}
+    lost = " (without 6 events of patients with a decision that is not recorded)"
+    assert said["locoregional_failure"].reason == f"8 events in this cohort{lost}, at least 10 are needed"
+    assert said["feeding_tube_6m"].reason.startswith("8 patients with and ")
+    assert said["feeding_tube_6m"].reason.endswith(f" without{lost}, at least 10 of each are needed")
+    assert not said["locoregional_failure"].offered
+    assert not said["feeding_tube_6m"].offered
+    assert said["death"].offered
+
+
+def test_whoever_died_before_a_decision_counts() -> None:
+    """Nobody lives to month 6: no dissection is recorded, and all deaths teach."""
+    cohort = exponential_cohort(100, 0, death_rate=0.02)
+    frame = cohort.frame.assign(
+        os_months=cohort.frame["os_months"].clip(upper=5.0),
+        neck_dissection=np.where(np.arange(100) < 4, np.arange(100) % 2, np.nan),
+        feeding_tube_6m=(np.arange(100) % 2).astype(float),
+    )
+    said = {able.name: able.reason for able in capability(Cohort(cohort.spec, frame)).about(Subject.OUTCOME)}
+    assert said["death"] == f"{int(frame['death'].sum())} events in 100 patients"
+    assert said["feeding_tube_6m"] == "50 of 100 patients"
 
 
 def test_a_binary_outcome_needs_both_kinds_of_patients() -> None:

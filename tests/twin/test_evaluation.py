@@ -7,7 +7,14 @@ from functools import cache
 import numpy as np
 import orjson
 import pytest
-from fixtures.cohorts import QUICK, at_baseline, exponential_cohort, structural_cohort, structural_twin
+from fixtures.cohorts import (
+    QUICK,
+    at_baseline,
+    exponential_cohort,
+    structural_cohort,
+    structural_twin,
+    with_lost_events,
+)
 
 from data.errors import Refused
 from data.synthetic import generate
@@ -50,6 +57,22 @@ def true_risks(cohort, months):
 
 def simulated(patients=600, seed=5):
     return exponential_cohort(patients, seed, death_rate=0.02, log_hazard_ratio_age=AGE_EFFECT)
+
+
+# What cannot be fitted
+
+
+def test_an_outcome_that_cannot_be_fitted_is_named_and_the_others_are_evaluated():
+    cohort = with_lost_events()
+    twin = fit_twin(cohort, QUICK)
+    assert twin.outcomes == twin.capability.outcomes == ("death",)
+    with pytest.raises(Refused, match=r"locoregional_failure: 8 events in this cohort \(without 6 events"):
+        twin.predict_draws(at_baseline(cohort).head(2), ["000"], [12.0], ["locoregional_failure"])
+    found = evaluate(cohort, EvaluationSettings(folds=2, resamples=30, fit=QUICK, landmarks=False))
+    assert set(by_name(found)) == {"death"}
+    omitted = {one.what: one.reason for one in found.not_evaluated}
+    for name in ("locoregional_failure", "feeding_tube_6m"):
+        assert "without 6 events of patients with a decision that is not recorded" in omitted[name]
 
 
 # Truth

@@ -4,7 +4,7 @@ import pytest
 
 from data.cohort import typed_frame
 from data.dictionary import load_specification
-from twin.models.followup import CENSORED, EVENT, FORESTALLED, FollowUp, episodes, follow_up
+from twin.models.followup import CENSORED, EVENT, FORESTALLED, FollowUp, episodes, follow_up, while_on_plan
 
 SPEC = load_specification()
 
@@ -98,3 +98,14 @@ def test_episodes_add_up_to_the_follow_up(seed: int) -> None:
     made = episodes(FollowUp(months, rng.integers(0, 3, 50)), EVENT, np.zeros((50, 1)), decisions, effects, 0.0)
     at_risk = np.bincount(made.patient, weights=made.stop - made.start)
     np.testing.assert_allclose(at_risk, months)
+
+
+def test_a_decision_that_a_plan_leaves_open_ends_nobodys_time_on_it() -> None:
+    followed = FollowUp(np.full(4, 20.0), np.full(4, EVENT))
+    decisions = np.array([[0.0, 0.0], [0.0, 1.0], [0.0, np.nan], [1.0, 0.0]])
+    months = np.tile([3.0, 6.0], (4, 1))
+    matched = while_on_plan(followed, decisions, months, np.array([0.0, 0.0]))
+    assert matched.months.tolist() == [20.0, 6.0, 6.0, 3.0]
+    opened = while_on_plan(followed, decisions, months, np.array([0.0, np.nan]))
+    assert opened.months.tolist() == [20.0, 20.0, 20.0, 3.0]
+    assert opened.cause.tolist() == [EVENT, EVENT, EVENT, CENSORED]

@@ -1,6 +1,7 @@
 """The posterior behind every interval, against quadrature, other solvers, refits and simulations with a known truth."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -14,10 +15,19 @@ from sklearn.linear_model import LogisticRegression
 
 from data.cohort import Cohort, typed_frame
 from data.dictionary import load_specification
+from data.errors import NotConverged
 from twin.fitting import FitSettings, fit_twin
 from twin.models.departure import Departure
 from twin.models.hazard import CoxLikelihood, Episodes
-from twin.models.posterior import CENTRAL_SD, CoxProblem, LogisticProblem, baseline_draws, posterior
+from twin.models.posterior import (
+    CENTRAL_SD,
+    CountProblem,
+    CoxProblem,
+    LogisticProblem,
+    Problem,
+    baseline_draws,
+    posterior,
+)
 
 SPEC = load_specification()
 
@@ -133,6 +143,32 @@ def test_the_mode_moves_with_the_effects_as_refits_do(kind: str) -> None:
     moved = [(refit(effects + move) - refit(effects - move)) / (2 * step) for move in step * np.eye(2)]
     assert np.abs(mode.answer).max() > 0.01
     np.testing.assert_allclose(mode.answer, np.column_stack(moved), atol=2e-3)
+
+
+def problem_of(kind: str, scale: float) -> Problem:
+    """A problem of two columns; the first of them, or the counts, are `scale` times too large."""
+    whole, odds = cox_data(0, inputs=2), logistic_problem(0, inputs=2)
+    stretched = np.array([scale, 1.0])
+    return {
+        "a Cox regression": cox_problem(whole.with_inputs(whole.inputs * [*stretched, 1.0, 1.0]), 2, np.zeros(2)),
+        "a logistic regression": replace(odds, inputs=odds.inputs * stretched),
+        "a regression of counts": CountProblem(odds.inputs, odds.positive * scale, np.full(len(odds.inputs), 0.5)),
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ["a Cox regression", "a logistic regression", "a regression of counts"])
+def test_what_does_not_converge_is_named_and_never_returned(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One step is not enough for any of them; nor are fifty where a column overflows or counts are absurd."""
+    assert np.isfinite(problem_of(kind, 1.0).mode(np.ones(2), None).coefficients).all()
+    with (
+        pytest.raises(NotConverged, match=f"{kind} did not converge in 50 steps: look for columns"),
+        np.errstate(all="ignore"),
+    ):
+        problem_of(kind, 1e200).mode(np.ones(2), None)
+    for module in ("hazard", "logistic", "posterior"):
+        monkeypatch.setattr(f"twin.models.{module}.MAX_ITERATIONS", 1)
+    with pytest.raises(NotConverged, match=f"{kind} did not converge in 1 steps"):
+        problem_of(kind, 1.0).mode(np.ones(2), None)
 
 
 def test_draws_given_other_effects_lie_where_refits_given_those_effects_do() -> None:

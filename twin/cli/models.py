@@ -13,6 +13,7 @@ from data.cohort import Cohort
 from data.errors import Refused, WrongUsage
 from data.importing import check_source
 from twin.ahead import state_table
+from twin.capability import Subject
 from twin.cli.terminal import (
     CohortOption,
     JsonOption,
@@ -85,7 +86,9 @@ def fit(
 ) -> int:
     """Fit a new twin on a cohort and print its version; the first one of a cohort serves at once."""
     with progress_bar(f"twin of {cohort}") as report:
-        version = workspace(store).fit(cohort, seed, report, evidence_weight=evidence_weight, compare=not no_compare)
+        desk = workspace(store)
+        version = desk.fit(cohort, seed, report, evidence_weight=evidence_weight, compare=not no_compare)
+    _remark_not_predicted(desk.twin(version))
     if as_json:
         answer({"model": version, "cohort": cohort, "seed": seed, "evidence_weight": evidence_weight})
     else:
@@ -192,6 +195,7 @@ def predict(
             seen = state_table(twin, known.frame, wanted, manners)
             _write_table(states, seen)
     _write_table(out, predictions)
+    _remark_not_predicted(twin)
     say(f"{out}: {len(predictions)} risks of {known.size} patients by {twin.version}")
     if states is not None:
         say(f"{states}: {len(seen)} probabilities of what may be seen on the way")
@@ -207,6 +211,13 @@ def chosen_twin(desk: Workspace, cohort: str | None, model: str | None) -> Fitte
     if (cohort is None) == (model is None):
         raise WrongUsage("name either --cohort or --model", remedy="--cohort uses the twin that serves that cohort")
     return desk.twin(model or desk.serving_version(cohort or ""))
+
+
+def _remark_not_predicted(twin: FittedTwin) -> None:
+    """Which outcomes a twin has no risks of, and why."""
+    for ability in twin.capability.about(Subject.OUTCOME):
+        if not ability.offered:
+            remark(f"{ability.label} is not predicted: {ability.reason}")
 
 
 def _patients(path: Path, twin: FittedTwin) -> tuple[Cohort, int]:

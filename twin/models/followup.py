@@ -81,15 +81,27 @@ def while_on_plan(followed: FollowUp, decisions: Floats, effect_months: Floats, 
         followed: (n,) patients.
         decisions: (n, d) 0, 1 or NaN.
         effect_months: (n, d) when each decision takes effect.
-        plan: (d,) 0 or 1.
+        plan: (d,) 0 or 1; NaN where whatever was decided agrees.
 
     Returns:
         The same patients; months are NaN for those who never were on the plan.
     """
-    leaving = np.where(decisions == plan, np.inf, effect_months).min(axis=1, initial=np.inf)
+    leaving = np.where(np.isnan(plan) | (decisions == plan), np.inf, effect_months).min(axis=1, initial=np.inf)
     stays = followed.months <= leaving
     months = np.where(leaving > 0, np.minimum(followed.months, leaving), np.nan)
     return FollowUp(months, np.where(stays & (leaving > 0), followed.cause, CENSORED))
+
+
+def taken(decisions: Floats, effect_months: Floats, followed_until: Floats) -> Floats:
+    """Decisions (n, d), one that a patient did not live to counted as not taken; NaN where nobody recorded it.
+
+    Args:
+        decisions: (n, d) 0, 1 or NaN.
+        effect_months: (n, d) when each decision takes effect.
+        followed_until: (n,) months of follow-up.
+    """
+    lived_to = followed_until[:, None] > effect_months
+    return np.where(np.isnan(decisions) & ~lived_to, 0.0, decisions)
 
 
 def _numbers(frame: pd.DataFrame, column: str) -> Floats:

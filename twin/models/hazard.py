@@ -7,10 +7,13 @@ from typing import Final
 
 import numpy as np
 
+from data.errors import NotConverged
 from twin.arrays import Flags, Floats, Integers
 
 MAX_ITERATIONS: Final = 50
 MAX_HALVINGS: Final = 30
+ROUNDING: Final = 1e-14
+"""Of a log-likelihood, as a share of it: a smaller rise cannot be told from rounding in its sum."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,6 +203,9 @@ def fit_ridge_cox(
         precision: (p,) above 0, so that the maximum is unique.
         initial: (p,) where to start; zeros by default.
         tolerance: Half the squared Newton decrement at which to stop, in units of log-likelihood.
+
+    Raises:
+        NotConverged: the maximum was not found.
     """
     coefficients = np.zeros_like(precision) if initial is None else initial.copy()
     if not likelihood.episodes.event.any():
@@ -209,10 +215,10 @@ def fit_ridge_cox(
         value -= 0.5 * float(precision @ coefficients**2)
         gradient -= precision * coefficients
         step = np.asarray(np.linalg.solve(information + np.diag(precision), gradient), dtype=np.float64)
-        if gradient @ step / 2 < tolerance:
+        if gradient @ step / 2 < max(tolerance, ROUNDING * abs(value)):
             return np.asarray(coefficients + step)
         coefficients = _improve(likelihood, precision, coefficients, step, value)
-    return coefficients
+    raise NotConverged.after(MAX_ITERATIONS, "a Cox regression")
 
 
 def _improve(likelihood: CoxLikelihood, precision: Floats, start: Floats, step: Floats, value: float) -> Floats:

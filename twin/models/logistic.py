@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 from scipy.special import expit
 
+from data.errors import NotConverged
 from twin.arrays import Floats
 
 MAX_ITERATIONS: Final = 50
@@ -34,6 +35,9 @@ def fit_ridge_logistic(
         initial: (1 + p,) where to start; the intercept alone by default.
         tolerance: Half the squared Newton decrement at which to stop, in units of log-likelihood.
         offset: (n,) added to the log odds of each patient.
+
+    Raises:
+        NotConverged: the maximum was not found.
     """
     design = np.hstack([np.ones((len(inputs), 1)), inputs])
     penalty = np.concatenate([[0.0], precision])
@@ -48,8 +52,8 @@ def fit_ridge_logistic(
         longest = float(np.abs(design @ step).max())
         coefficients = coefficients + step * min(1.0, 10.0 / max(longest, 1e-12))
         if gradient @ step / 2 < tolerance:
-            break
-    return np.asarray(coefficients)
+            return np.asarray(coefficients)
+    raise NotConverged.after(MAX_ITERATIONS, "a logistic regression")
 
 
 def _intercept_only(positive: Floats, weights: Floats, size: int) -> Floats:

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 import numpy as np
 from scipy.special import expit, softmax
 
+from data.errors import NotConverged
 from twin.arrays import Floats, Integers
 from twin.models.hazard import CoxLikelihood, fit_ridge_cox
 from twin.models.logistic import fit_ridge_logistic
@@ -118,7 +119,11 @@ class CountProblem:
     """(n,) how many were expected, above 0"""
 
     def mode(self, precision: Floats, start: Floats | None) -> Mode:
-        """The posterior for prior precisions (b,)."""
+        """The posterior for prior precisions (b,).
+
+        Raises:
+            NotConverged: its mode was not found.
+        """
         coefficients = np.zeros(len(precision)) if start is None else start.copy()
         for _ in range(MAX_ITERATIONS):
             mean = self.expected * np.exp(self.inputs @ coefficients)
@@ -129,6 +134,8 @@ class CountProblem:
             coefficients = coefficients + step * min(1.0, LONGEST_STEP / max(longest, 1e-12))
             if gradient @ step / 2 < TOLERANCE:
                 break
+        else:
+            raise NotConverged.after(MAX_ITERATIONS, "a regression of counts")
         linear = self.inputs @ coefficients
         mean = self.expected * np.exp(linear)
         value = float(self.events @ linear - mean.sum())

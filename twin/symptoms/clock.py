@@ -17,11 +17,10 @@ def compared_decisions(spec: Specification, held: dict[str, int]) -> tuple[int, 
     Left out are those that the cohort holds at one value, and those that an outcome can bring about: they are recorded
     without a date and may lie after the rating.
     """
-    brought_about = {column for outcome in spec.outcomes for column in outcome.triggers}
     return tuple(
         k
         for k, decision in enumerate(spec.decisions)
-        if decision.column not in held and decision.column not in brought_about
+        if decision.column not in held and decision.column not in spec.brought_about
     )
 
 
