@@ -66,9 +66,10 @@ class CohortSettings:
     truncated: float = 0.01
     """Share of the weights at either end that is set to the largest (smallest) of the others: Cole & Hernán 2008
     (doi:10.1093/aje/kwn164)"""
-    prior_sd: float = 10.0
-    """Ridge penalty of the effects: standard deviation of a normal prior on the log ratio of each term. It only keeps
-    estimates finite: what is believed beforehand enters when published effects are combined with them, and once."""
+    prior_sd: float = 1.0
+    """Ridge penalty of the effects: standard deviation of a normal prior on the log ratio of each term. It keeps what
+    few patients teach finite, and sandwich variances from being too small there. Combined with a prior of its own, an
+    effect on which nothing is published is shrunk by both: by about a tenth of its log ratio at 536 patients."""
     regression_prior_sd: float = 1.0
     """The same on the inputs of the outcome regression, per indicator or per two standard deviations of a number. It is
     wide on purpose: a penalty tuned to predict leaves confounding behind (Belloni, Chernozhukov & Hansen 2014,
