@@ -303,7 +303,8 @@ def test_a_state_is_not_credited_with_what_the_models_before_it_missed() -> None
     assert without_x == pytest.approx(with_x, abs=3 * spread)
 
 
-def test_published_ratios_of_an_agent_are_taken_where_the_cohort_says_little() -> None:
+@pytest.mark.parametrize("events", [True, False])
+def test_published_ratios_of_an_agent_are_taken_where_the_cohort_says_little_or_nothing(events: bool) -> None:
     rng = np.random.default_rng(4)
     patients = 120
     frame = pd.DataFrame(
@@ -317,6 +318,8 @@ def test_published_ratios_of_an_agent_are_taken_where_the_cohort_says_little() -
     learnt = learning(frame, rng.normal(size=(patients, 1)))
     transitions = fit_transitions(learnt)
     course = followed(rng, np.full(patients, 0.01), np.full(patients, 0.01))
+    if not events:
+        course = FollowUp(course.months, np.zeros(patients, dtype=int))
     logs = np.zeros((patients, len(period_starts(SPEC))))
     priors = {"concurrent_agent": (MannerEffect("cetuximab", ("",), (), 0.4, 0.02),)}
     found = fit_revealed_hazards(SPEC.outcome("death"), course, {EVENT: logs}, transitions, learnt, priors)

@@ -229,11 +229,17 @@ class _Start:
         """(n, b) what multiplies the coefficients in each of the cohort's patients, of levels (n, width)."""
         return _spread(levels, self.apart, self.members)
 
-    def coefficients(self, drawn: Posterior | None, draws: int) -> Floats:
-        """(1 + draws, b); 0 where nothing could be learnt."""
-        result = np.zeros((1 + draws, len(self.chosen)))
+    def coefficients(self, drawn: Posterior | None, learning: Learning) -> Floats:
+        """(1 + draws, b); where the cohort teaches nothing what is published, and 0 elsewhere."""
+        result = np.zeros((1 + learning.draws, len(self.chosen)))
         if drawn is not None:
             result[:, self.chosen] = self.mean[self.chosen] + drawn.coefficients
+            return result
+        published = np.flatnonzero(self.chosen & ~np.isnan(self.held))
+        result[:, published] = self.mean[published]
+        result[1:, published] += learning.rng.normal(size=(learning.draws, len(published))) / np.sqrt(
+            self.held[published]
+        )
         return result
 
 
@@ -306,7 +312,7 @@ def _fit_cause(
         )
         drawn = _posterior(CoxProblem(likelihood, np.zeros((len(order), 0))), start.held[chosen], learning)
         fit[chosen] = mean[chosen] + drawn.coefficients[0]
-    return start.coefficients(drawn, learning.draws), events, 0.0 if drawn is None else drawn.prior_sd
+    return start.coefficients(drawn, learning), events, 0.0 if drawn is None else drawn.prior_sd
 
 
 _EPISODE: Final = ("inputs", "start", "stop", "event", "patient")
@@ -373,7 +379,7 @@ def fit_revealed_probability(
         drawn = replace(found, coefficients=found.coefficients[:, 1:])
         fit[chosen] = mean[chosen] + drawn.coefficients[0]
     prior_sd = 0.0 if drawn is None else drawn.prior_sd
-    coefficients = start.coefficients(drawn, learning.draws)[None]
+    coefficients = start.coefficients(drawn, learning)[None]
     return Revealed(outcome.name, coefficients, (events,), (prior_sd,), start.apart)
 
 
