@@ -63,7 +63,7 @@ CLAIMS = {
     ("12e", "How good it is"): "Skill: + Slope: + Observed / predicted:",
     ("12f", "Maintenance"): "A new fit is a new version",
     ("12g", "docs/twin.md"): "on the same folds",
-    ("14", "For whom it is good"): "observed less predicted",
+    ("14", "For whom it is good"): "the risk of the group is stated too low",
     ("14", "How it works"): "Origin, centre and year never enter",
     ("15", "What it predicts"): "Every risk has an interval",
     ("16", "On other cohorts"): "### elsewhere, version 0",
