@@ -109,12 +109,12 @@ def binary_departure(
     waves = Waves.learn(inputs[fitted_on], rng)
     if model.events < FEWEST_EVENTS:
         return Departure.drawn(waves, expected_chances(), learners.draws, rng)
-    odds = _expected_log_odds(model, happened, learners, inputs, scale)
-    rows = learners.rows()
+    rows, effects = learners.rows(), learners.effects(model.effects)
+    odds = _expected_log_odds(model, happened, learners, inputs, scale, effects[: learners.asked.copies])
     own = model.intercepts[rows.draw, None] + linear(
         model.basis.expand(learners.asked.inputs), model.coefficients, rows
     )
-    spread = _spread(own + learners.effects(model.effects), rows)
+    spread = _spread(own + effects, rows)
     some = _some(fitted_on, rng)
     chances = width_chances(
         lambda columns: LogisticProblem(columns, happened[some], odds[some], np.zeros((len(some), 0))),
@@ -151,13 +151,12 @@ def _expected_events(candidate: Candidate, data: HazardData, happened: Floats, l
 
 
 def _expected_log_odds(
-    model: BinaryModel, happened: Floats, learners: Learners, inputs: Floats, scale: Floats
+    model: BinaryModel, happened: Floats, learners: Learners, inputs: Floats, scale: Floats, effect: Floats
 ) -> Floats:
-    """(n,) log odds of the outcome by fits on other patients; 0 where it is not recorded."""
+    """(n,) log odds of the outcome by fits on other patients, with the effects (copies, n) of what was decided."""
     result = np.zeros(learners.size)
     known = ~np.isnan(happened)
     fold = even_folds(happened == 1, FOLDS, learners.seed)
-    effect = learners.effects(model.effects)[: learners.asked.copies]
     columns, asked = model.basis.expand(inputs), model.basis.expand(learners.asked.inputs)
     nothing = np.zeros((1, 0))
     for part in range(FOLDS):

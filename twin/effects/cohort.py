@@ -414,7 +414,7 @@ class _Study:
     def questions(self) -> Iterator[_Question]:
         """The decisions that no outcome brings about together, then each of the others beside them."""
         spec = self.cohort.spec
-        brought = np.array([any(d.column in o.triggers for o in spec.outcomes) for d in spec.decisions], dtype=bool)
+        brought = np.array([d.column in spec.brought_about for d in spec.decisions], dtype=bool)
         judged = np.inf if self.outcome.month is None else self.outcome.month
         leaving = np.zeros((self.cohort.size, len(spec.decisions)), dtype=bool)
         for position, decision in enumerate(spec.decisions):
