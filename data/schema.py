@@ -131,6 +131,8 @@ class Outcome:
     """When a binary outcome is judged, months."""
     triggers: tuple[str, ...] = ()
     """Decisions that the outcome can bring about: recorded without a date, they are no sign of what caused it."""
+    weight: float = 0.0
+    """Of its loss in the utility of a treatment sequence, where nobody asks for another"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import fnmatch
+import math
 import tomllib
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from data.errors import NotFound, SpecificationError
 from data.schema import (
@@ -31,6 +32,9 @@ from data.schema import (
 )
 
 DEFAULT_SPECIFICATION = "oropharynx"
+
+WEIGHTS: Final = {OutcomeKind.SURVIVAL: 1.0, OutcomeKind.COMPETING: 0.5, OutcomeKind.BINARY: 0.2}
+"""Of the loss of an outcome whose specification gives none"""
 
 
 def load_specification(name_or_path: str = DEFAULT_SPECIFICATION) -> Specification:
@@ -174,6 +178,7 @@ def _outcome(entry: dict[str, Any]) -> Outcome:
         competing=entry.get("competing"),
         month=entry.get("month"),
         triggers=tuple(entry.get("triggers", ())),
+        weight=float(entry.get("weight", WEIGHTS[OutcomeKind(entry["kind"])])),
     )
 
 
@@ -246,6 +251,11 @@ def _verify(spec: Specification) -> None:
         f"outcome '{o.name}' needs a time column"
         for o in spec.outcomes
         if o.kind is not OutcomeKind.BINARY and not o.time
+    ]
+    faults += [
+        f"outcome '{o.name}' has a weight that is no number from 0 on"
+        for o in spec.outcomes
+        if not 0.0 <= o.weight < math.inf
     ]
     faults += [
         f"audit group '{group.column}' is a number without a threshold `above`, or something else with one"
