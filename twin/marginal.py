@@ -59,6 +59,10 @@ class Marginal:
         """(q,) position of the decision that each term belongs to."""
         return decision_of_term(spec, self.terms)
 
+    def outcomes(self, spec: Specification) -> tuple[str, ...]:
+        """Names of the outcomes that are predicted, in the order of the specification."""
+        return tuple(o.name for o in spec.outcomes if o.name in self.hazards or o.name in self.binaries)
+
     def known(self, frame: pd.DataFrame, spec: Specification) -> Known:
         """What of `frame` the models may read."""
         return Known.at(frame, spec, self.encoding.moment)

@@ -76,7 +76,7 @@ class FittedTwin:
     @cached_property
     def outcomes(self) -> tuple[str, ...]:
         """Outcomes that are predicted, in the order of the specification."""
-        return tuple(outcome.name for outcome in self.spec.outcomes if self._models(outcome.name))
+        return self.marginal.outcomes(self.spec)
 
     @cached_property
     def last_month(self) -> float:
@@ -265,9 +265,6 @@ class FittedTwin:
         frame = record.to_frame()
         (group,) = self.book.groups(frame)
         return self._judge(frame, group, self.book.chosen(frame, group, plan))[0][0]
-
-    def _models(self, outcome: str) -> bool:
-        return outcome in self.marginal.hazards or outcome in self.marginal.binaries
 
     def _digits(self, plans: tuple[str, ...]) -> Floats:
         return np.array([plan_digits(self.spec, plan) for plan in plans]).reshape(len(plans), len(self.spec.decisions))

@@ -38,8 +38,12 @@ def reveal(increments: Floats, probability: Floats, log_multipliers: Floats, per
     return np.asarray(np.exp(log_multipliers[..., period]) * scale[:, :, None, :])
 
 
-def scales(increments: Floats, probability: Floats, log_multipliers: Floats, period: Integers) -> Floats:
+def scales(
+    increments: Floats, probability: Floats, log_multipliers: Floats, period: Integers, close: float = CLOSE
+) -> Floats:
     """(causes, rows, cells) cumulative hazard in a cell of a state with multiplier 1; arguments as of `reveal`.
+
+    `close` is the relative step times the largest hazard in the cell at which Newton's method stops.
 
     Who stays free is followed from cell to cell: those in a bad state leave earlier, and the mixture of those who
     remain becomes better.
@@ -57,14 +61,14 @@ def scales(increments: Floats, probability: Floats, log_multipliers: Floats, per
             continue
         if now not in products:
             products = {now: np.concatenate([multiplier, *(multiplier * other for other in multiplier)])}
-        result[..., cell], stays = _solve(free, multiplier, products[now], hazard)
+        result[..., cell], stays = _solve(free, multiplier, products[now], hazard, close)
         free = free * stays
         left = free.sum(axis=0)
         free /= np.where(left > 0, left, 1.0)
     return result
 
 
-def _solve(free: Floats, multiplier: Floats, products: Floats, hazard: Floats) -> tuple[Floats, Floats]:
+def _solve(free: Floats, multiplier: Floats, products: Floats, hazard: Floats, close: float) -> tuple[Floats, Floats]:
     """One cell: (causes, rows) hazards of a state with multiplier 1, and (states, rows) who of each state stays free.
 
     Within a cell the causes keep their ratio, so that a state with hazards h_k leaves by cause k with probability
@@ -76,6 +80,7 @@ def _solve(free: Floats, multiplier: Floats, products: Floats, hazard: Floats) -
         multiplier: (causes, states, rows)
         products: (causes + causes**2, states, rows) the multipliers and their products in pairs.
         hazard: (causes, rows) before anything is seen.
+        close: As of `scales`.
     """
     causes = len(hazard)
     wanted = hazard * _spent(hazard.sum(axis=0))[0]
@@ -95,7 +100,7 @@ def _solve(free: Floats, multiplier: Floats, products: Floats, hazard: Floats) -
         step = _newton(level * rate - wanted, rate, level, bend)
         moved = np.clip(-step, -0.8 * level, 4.0 * level)
         level = level + moved
-        if np.max(np.abs(moved)) * largest <= CLOSE * level.max():
+        if np.max(np.abs(moved)) * largest <= close * level.max():
             break
     change = _sum(multiplier, moved)
     return level, stays * (1.0 - change + 0.5 * change**2)
@@ -132,13 +137,14 @@ def _spent(hazard: Floats) -> tuple[Floats, Floats]:
     return np.asarray((1.0 - stays) / positive), stays
 
 
-def reveal_probability(before: Floats, probability: Floats, log_odds: Floats) -> Floats:
+def reveal_probability(before: Floats, probability: Floats, log_odds: Floats, close: float = CLOSE) -> Floats:
     """Probabilities of a yes-or-no outcome given each state whose mixture has the probability before.
 
     Args:
         before: (rows,) of the outcome, above 0 and below 1.
         probability: (rows, states) of each state.
         log_odds: (rows, states) log odds ratio of each state, up to a constant common to the states.
+        close: The square root of the step of the log odds at which Newton's method stops.
 
     Returns:
         (rows, states)
@@ -155,6 +161,6 @@ def reveal_probability(before: Floats, probability: Floats, log_odds: Floats) ->
         new = np.where((newton > low) & (newton < high), newton, (low + high) / 2.0)
         moved = np.max(np.abs(new - level), initial=0.0)
         level = new
-        if moved < CLOSE**2:
+        if moved < close**2:
             break
     return np.asarray(expit(level[:, None] + log_odds))

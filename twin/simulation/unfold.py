@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import pandas as pd
@@ -14,10 +14,24 @@ from data.schema import OutcomeKind, Specification
 from twin.arrays import Floats, Integers
 from twin.models.candidates.incidence import cumulative_incidence
 from twin.models.outcome import CELL_MONTHS, Rows
-from twin.simulation.reveal import reveal_probability, scales
+from twin.simulation.reveal import CLOSE, reveal_probability, scales
 from twin.simulation.revealed import Revealed
 from twin.simulation.tree import Scores, Tree
 from twin.timeline import effect_months
+
+
+@dataclass(frozen=True, eq=False)
+class Accuracy:
+    """How finely hazards are followed through a tree."""
+
+    cuts: Floats
+    """Months at which cells are cut, besides those at which something changes"""
+    close: float
+    """Of `twin.simulation.reveal`: where Newton's method stops"""
+
+
+FINE: Final = Accuracy(np.arange(0.0, 1200.0, CELL_MONTHS), CLOSE)
+"""As risks are stated"""
 
 
 class Individual(Protocol):
@@ -60,6 +74,7 @@ class Unfolding:
     tree: Tree
     kept: tuple[Integers, ...]
     """At each depth, ascending nodes, up to those that are asked about; each one's parent is among those before"""
+    accuracy: Accuracy = FINE
 
     def incidences(self, outcome: str, months: Floats) -> tuple[Floats, Floats]:
         """Of an outcome, at each node: what happens from `alive_until` on, as shares of all at time zero.
@@ -83,7 +98,7 @@ class Unfolding:
         """Ends of the cells: where risks are read, where decisions and states act, and a few in between."""
         last = max(float(np.max(months, initial=0.0)), self.alive_until)
         acting = [level.acts_from for level in self.tree.levels]
-        cuts = [np.arange(0.0, last, CELL_MONTHS), effect_months(self.spec, self.digits), acting, months]
+        cuts = [self.accuracy.cuts, effect_months(self.spec, self.digits), acting, months]
         whole = np.unique(np.concatenate([*cuts, [0.0, self.alive_until]]))
         return whole[whole <= last]
 
@@ -115,6 +130,7 @@ class Unfolding:
             probability.reshape(rows * count, states),
             log_multipliers.reshape(causes, rows * count, states, -1),
             period,
+            self.accuracy.close,
         ).reshape(current.shape)
         multiplier = np.exp(log_multipliers[:, :, parent, state])
         return np.asarray(scale[:, :, parent] * multiplier[..., period])
@@ -134,7 +150,10 @@ class Unfolding:
             rows, count, states = probability.shape
             log_odds = np.broadcast_to(scores.at(depth, nodes)[0, ..., period - 1], probability.shape)
             given = reveal_probability(
-                current.reshape(-1), probability.reshape(-1, states), log_odds.reshape(-1, states)
+                current.reshape(-1),
+                probability.reshape(-1, states),
+                log_odds.reshape(-1, states),
+                self.accuracy.close,
             )
             current = given.reshape(rows, count, states)[:, parent, state]
         return current
