@@ -19,14 +19,14 @@ from scipy.special import exprel
 from data.schema import OutcomeKind, Specification
 from twin.arrays import Floats, Integers
 from twin.models.candidates.incidence import cumulative_incidence
-from twin.models.outcome import Patients
+from twin.models.outcome import Patients, Rows
 from twin.policy.utility import HORIZON_MONTHS
 from twin.prediction import FittedTwin
-from twin.simulation.individual import MarginalIndividuals
-from twin.simulation.states import Step
+from twin.simulation.individual import MarginalIndividual
+from twin.simulation.states import UNOBSERVED, Step
 from twin.simulation.tree import Tree
 from twin.simulation.unfold import FINE, Accuracy, Unfolding
-from twin.timeline import OPEN, plan_digits
+from twin.timeline import OPEN, agrees, effect_months, plan_digits
 
 COARSE: Final = Accuracy(np.array([0.0, 3.0, 6.0, 12.0, 24.0, 36.0, 48.0]), 0.01)
 """For hundreds of histories: what one adds to a loss is then right to 0.002 on average (tested), while the losses of
@@ -108,40 +108,64 @@ class Prospects:
 
 
 @dataclass(frozen=True, eq=False)
-class _Copies:
-    """Patients in completed copies, each copy a row; those of a patient follow one another."""
+class _Rows:
+    """Rows of the draws of several patients: the fit in every completed copy, or every further draw in one of them.
 
-    individuals: MarginalIndividuals
+    Those of a patient follow one another, and of those, those that are summed up with each other.
+    """
+
+    individual: MarginalIndividual
+    rows: Rows
     weight: Floats
-    """(copies,) sums to 1 over those of a patient"""
+    """(rows,) sums to 1 over those that are summed up"""
     first: Integers
-    """(n,) where each patient's copies begin"""
+    """(sums,) where those that are summed up begin"""
+    patients: int
 
     @classmethod
-    def of(cls, twin: FittedTwin, frame: pd.DataFrame) -> _Copies:
-        """The patients of `frame`; copies that are alike are one."""
-        known = twin.marginal.known(frame, twin.spec)
-        completed = twin.marginal.completed(known)
-        inputs = completed.inputs
-        read = twin.marginal.read(completed)
+    def fit(cls, twin: FittedTwin, frame: pd.DataFrame) -> _Rows:
+        """The fit in the patients of `frame`; copies that are alike are one."""
+        completed, read = _completed(twin, frame)
         picked: list[Integers] = []
         weights: list[Floats] = []
-        for patient in range(known.size):
-            both = np.hstack([inputs[:, patient], read.terms[:, patient]]).round(SAME_DIGITS)
+        for patient in range(len(frame)):
+            both = np.hstack([read.inputs[:, patient], read.terms[:, patient]]).round(SAME_DIGITS)
             _, unlike, counts = np.unique(both, axis=0, return_index=True, return_counts=True)
-            picked.append(unlike * known.size + patient)
-            weights.append(counts / len(inputs))
-        rows = np.concatenate(picked)
+            picked.append(unlike * len(frame) + patient)
+            weights.append(counts / read.copies)
+        individual = _of_copies(twin, completed, read, np.concatenate(picked))
+        copies = sum(map(len, picked))
+        rows = Rows(np.zeros(copies, dtype=np.intp), np.arange(copies), copies)
         first = np.cumsum([0, *map(len, picked[:-1])])
-        copy, of = np.divmod(rows, known.size)
-        patients = Patients(inputs[copy, of][None], read.terms[copy, of][None])
-        columns = completed.frame.iloc[rows].reset_index(drop=True)
-        individuals = MarginalIndividuals(twin.spec, twin.marginal, patients, columns)
-        return cls(individuals, np.concatenate(weights), first)
+        return cls(individual, rows, np.concatenate(weights), first, len(frame))
+
+    @classmethod
+    def drawn(cls, twin: FittedTwin, frame: pd.DataFrame) -> _Rows:
+        """Every further draw in the patients of `frame`, each in the copy that `Rows.of` gives it."""
+        completed, read = _completed(twin, frame)
+        draws, patients = twin.marginal.draws, len(frame)
+        individual = _of_copies(twin, completed, read, np.arange(read.copies * patients))
+        of_draw = Rows.of(draws, read.copies).copy[read.copies :]
+        copy = (of_draw * patients + np.arange(patients)[:, None]).ravel()
+        rows = Rows(np.tile(np.arange(1, draws + 1), patients), copy, read.copies * patients)
+        return cls(individual, rows, np.ones(len(copy)), np.arange(len(copy)), patients)
 
     def by_patient(self, values: Floats) -> Floats:
-        """(n, ...) sums over each patient's copies."""
+        """(n, ...) or (n x draws, ...) sums of values (rows, ...) over those that are summed up."""
         return np.asarray(np.add.reduceat(values, self.first, axis=0))
+
+
+def _completed(twin: FittedTwin, frame: pd.DataFrame) -> tuple[pd.DataFrame, Patients]:
+    """Completed copies of the patients of `frame` as columns, copy after copy, and as the models read them."""
+    completed = twin.marginal.completed(twin.marginal.known(frame, twin.spec))
+    return completed.frame, twin.marginal.read(completed)
+
+
+def _of_copies(twin: FittedTwin, columns: pd.DataFrame, read: Patients, rows: Integers) -> MarginalIndividual:
+    """The individual whose copies are some of those of several patients."""
+    copy, patient = np.divmod(rows, read.inputs.shape[1])
+    one_each = Patients(read.inputs[copy, patient][:, None], read.terms[copy, patient][:, None])
+    return MarginalIndividual(twin.spec, twin.marginal, one_each, columns.iloc[rows].reset_index(drop=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,6 +181,11 @@ class Standing:
     observed: tuple[Integers, ...]
     """For each step, (variables,) what is recorded"""
 
+    @property
+    def nothing_seen(self) -> bool:
+        """Whether no state is recorded."""
+        return all((codes == UNOBSERVED).all() for codes in self.observed)
+
 
 def prospects(twin: FittedTwin, frame: pd.DataFrame, standing: Standing) -> Iterator[Prospects]:
     """What lies ahead of patients who stand at the same place, some of them at a time.
@@ -166,23 +195,61 @@ def prospects(twin: FittedTwin, frame: pd.DataFrame, standing: Standing) -> Iter
         frame: Typed columns; what is known so far.
         standing: Where the patients are.
     """
-    plans = [plan for plan in twin.plans if _goes_on(plan, standing.so_far)]
-    behind = sum(model.step.decision < standing.next_open for model in twin.states.transitions.steps)
-    last = max(k for k, digit in enumerate(standing.so_far) if digit == OPEN)
-    depth = sum(model.step.decision < last for model in twin.states.transitions.steps)
-    rows = standing.rows
-    while len(rows):
-        some, rows = rows[:PATIENTS_AT_ONCE], rows[PATIENTS_AT_ONCE:]
-        copies = _Copies.of(twin, frame.iloc[some].reset_index(drop=True))
-        builder = _Builder(twin, copies, standing, behind, depth)
+    for start in range(0, len(standing.rows), PATIENTS_AT_ONCE):
+        rows = standing.rows[start : start + PATIENTS_AT_ONCE]
+        builder = _Builder(twin, standing, _Rows.fit(twin, frame.iloc[rows].reset_index(drop=True)))
         yield Prospects(
             spec=twin.spec,
             outcomes=twin.outcomes,
-            rows=some,
+            rows=rows,
             so_far=standing.so_far,
-            steps_behind=behind,
-            ahead={plan: builder.ahead(plan) for plan in plans},
+            steps_behind=builder.behind,
+            ahead={plan: builder.ahead(plan) for plan in going_on(twin, standing)},
         )
+
+
+def drawn_losses(twin: FittedTwin, frame: pd.DataFrame, standing: Standing, rows: Integers) -> Floats:
+    """(draws, n, plans, outcomes) losses of whole plans that go on from where patients stand, by every draw.
+
+    Args:
+        twin: The models.
+        frame: As of `prospects`.
+        standing: Where the patients are.
+        rows: (n,) positions of those who are asked about.
+    """
+    asked = frame.iloc[rows].reset_index(drop=True)
+    if standing.nothing_seen:
+        return _drawn_from_time_zero(twin, asked, standing)
+    builder = _Builder(twin, standing, _Rows.drawn(twin, asked))
+    losses = np.stack([builder.at_once(plan, COARSE) for plan in going_on(twin, standing)], axis=1)
+    return np.moveaxis(losses.reshape(len(rows), -1, *losses.shape[1:]), 1, 0)
+
+
+def _drawn_from_time_zero(twin: FittedTwin, asked: pd.DataFrame, standing: Standing) -> Floats:
+    """The same where no state is recorded: all plans and patients at once."""
+    marginal, spec, horizon = twin.marginal, twin.spec, horizon_months(twin)
+    digits = np.array([plan_digits(spec, plan) for plan in going_on(twin, standing)])
+    months = np.concatenate([COARSE.cuts, effect_months(spec, digits).ravel(), [horizon, standing.alive_until]])
+    edges = np.unique(months[months <= horizon])
+    result = np.empty((marginal.draws, len(asked), len(digits), len(twin.outcomes)))
+    for rows, patients in marginal.batches(marginal.known(asked, spec)):
+        for k, outcome in enumerate(twin.outcomes):
+            of_outcome = result[..., k]
+            if outcome in marginal.binaries:
+                of_outcome[:, rows] = marginal.risks(spec, outcome, patients, digits, edges, 0.0)[1:, ..., 0]
+                continue
+            event, rival = marginal.increments(spec, outcome, patients, digits, edges)
+            for plan, hazard in enumerate(event):
+                causes = hazard[None] if rival is None else np.stack([hazard, rival[plan]])
+                drawn = causes[:, patients.copies :]
+                lost, free = _lost(spec.outcome(outcome).kind, drawn, edges, standing.alive_until, horizon)
+                of_outcome[:, rows, plan] = lost / free
+    return result
+
+
+def going_on(twin: FittedTwin, standing: Standing) -> tuple[str, ...]:
+    """Complete plans that go on from where patients stand."""
+    return tuple(plan for plan in twin.plans if agrees(plan, standing.so_far))
 
 
 def horizon_months(twin: FittedTwin) -> float:
@@ -190,62 +257,73 @@ def horizon_months(twin: FittedTwin) -> float:
     return min(HORIZON_MONTHS, twin.last_month) if twin.marginal.hazards else HORIZON_MONTHS
 
 
-def _goes_on(plan: str, so_far: str) -> bool:
-    return all(taken in (OPEN, digit) for digit, taken in zip(plan, so_far, strict=True))
-
-
 @dataclass(frozen=True, eq=False)
 class _Builder:
-    """Works out what lies ahead of patients who stand at one place, in completed copies."""
+    """Works out what lies ahead of patients who stand at one place."""
 
     twin: FittedTwin
-    copies: _Copies
     standing: Standing
-    behind: int
-    """Steps before the next open decision"""
-    depth: int
-    """Steps before the last open decision"""
+    of: _Rows
+
+    @property
+    def behind(self) -> int:
+        """Steps before the next open decision."""
+        return self._steps_before(self.standing.next_open)
+
+    def _steps_before(self, decision: int) -> int:
+        return sum(model.step.decision < decision for model in self.twin.states.transitions.steps)
 
     def ahead(self, plan: str) -> Ahead:
         """What lies ahead under one plan."""
-        tree, digits = self._tree(plan), plan_digits(self.twin.spec, plan)
+        tree = self._tree(plan)
+        depth = self._steps_before(max(k for k, digit in enumerate(self.standing.so_far) if digit == OPEN))
         kept = tree.agreeing(self.standing.observed)
-        weights = tree.probabilities(self.depth)[:, kept[self.depth]] * self.copies.weight[:, None]
-        hidden = len(kept[self.behind])
-        few = len(kept[self.depth]) <= FEW_HISTORIES
-        losses = self._losses(self._unfolding(digits, tree, kept[: self.depth + 1], FINE if few else COARSE), weights)
+        hidden, few = len(kept[self.behind]), len(kept[depth]) <= FEW_HISTORIES
+        losses, likely = self._at(plan, tree, kept[: depth + 1], FINE if few else COARSE)
         losses = losses.reshape(len(losses), hidden, -1, losses.shape[-1]).sum(axis=1)
-        if not few:
-            telling = tree.telling(kept)
-            at_once = tree.probabilities(telling)[:, kept[telling]] * self.copies.weight[:, None]
-            exact = self._losses(self._unfolding(digits, tree, kept[: telling + 1], FINE), at_once)
-            total = losses.sum(axis=1)
-            losses *= np.divide(exact.sum(axis=1), total, out=np.ones_like(total), where=total > 0)[:, None]
-        likely = self.copies.by_patient(weights)
         likely = likely.reshape(len(likely), hidden, -1).sum(axis=1)
-        sights = tuple(Sight(level.model.step, level.codes) for level in tree.levels[self.behind : self.depth])
+        if not few:
+            total = losses.sum(axis=1)
+            share = np.divide(self.at_once(plan, FINE), total, out=np.ones_like(total), where=total > 0)
+            losses *= share[:, None]
+        sights = tuple(Sight(level.model.step, level.codes) for level in tree.levels[self.behind : depth])
         return Ahead(sights, likely / likely.sum(axis=1, keepdims=True), losses)
 
+    def at_once(self, plan: str, accuracy: Accuracy) -> Floats:
+        """(sums, outcomes) losses of a whole plan, averaged over everything that may be seen."""
+        if self.standing.nothing_seen:  # nothing that the states say matters: there is no need of a tree
+            losses, _ = self._at(plan, Tree(len(self.of.rows.draw), ()), [np.zeros(1, dtype=np.intp)], accuracy)
+            return np.asarray(losses[:, 0])
+        tree = self._tree(plan)
+        kept = tree.agreeing(self.standing.observed)
+        losses, _ = self._at(plan, tree, kept[: tree.telling(kept) + 1], accuracy)
+        return np.asarray(losses.sum(axis=1))
+
     def _tree(self, plan: str) -> Tree:
-        individuals = self.copies.individuals
-        digits = plan_digits(self.twin.spec, plan)
-        draw = individuals.rows.draw
-        return Tree.grow(self.twin.states.transitions, self.twin.spec, individuals.inputs, draw, digits)
+        digits, draw = plan_digits(self.twin.spec, plan), self.of.rows.draw
+        inputs = self.of.individual.inputs[self.of.rows.copy]
+        return Tree.grow(self.twin.states.transitions, self.twin.spec, inputs, draw, digits)
 
-    def _unfolding(self, digits: Floats, tree: Tree, kept: list[Integers], accuracy: Accuracy) -> Unfolding:
-        individuals, until = self.copies.individuals, self.standing.alive_until
-        revealed = self.twin.states.revealed
-        rows = individuals.rows
-        return Unfolding(self.twin.spec, individuals, rows, revealed, until, digits, tree, tuple(kept), accuracy)
-
-    def _losses(self, unfolding: Unfolding, weights: Floats) -> Floats:
-        """(n, nodes, outcomes) what each node, of weight (copies, nodes), adds to each loss."""
+    def _at(self, plan: str, tree: Tree, kept: list[Integers], accuracy: Accuracy) -> tuple[Floats, Floats]:
+        """What each node of the last depth adds to each loss (sums, nodes, outcomes), and its weight (sums, nodes)."""
+        weights = tree.probabilities(len(kept) - 1)[:, kept[-1]] * self.of.weight[:, None]
+        unfolding = Unfolding(
+            self.twin.spec,
+            self.of.individual,
+            self.of.rows,
+            self.twin.states.revealed,
+            self.standing.alive_until,
+            plan_digits(self.twin.spec, plan),
+            tree,
+            tuple(kept),
+            accuracy,
+        )
         result = []
         for outcome in self.twin.outcomes:
             lost, free = loss(unfolding, outcome, horizon_months(self.twin))
-            here = self.copies.by_patient(weights * free).sum(axis=1, keepdims=True)
-            result.append(self.copies.by_patient(weights * lost) / here)
-        return np.stack(result, axis=-1)
+            here = self.of.by_patient(weights * free).sum(axis=1, keepdims=True)
+            result.append(self.of.by_patient(weights * lost) / here)
+        return np.stack(result, axis=-1), self.of.by_patient(weights)
 
 
 def loss(unfolding: Unfolding, outcome: str, horizon: float) -> tuple[Floats, Floats]:
@@ -262,8 +340,19 @@ def loss(unfolding: Unfolding, outcome: str, horizon: float) -> tuple[Floats, Fl
         return probability, np.ones_like(probability)
     edges = unfolding.edges(np.array([horizon]))
     hazards = unfolding.increments(outcome, edges)
-    origin = int(np.searchsorted(edges, unfolding.alive_until))
-    free = np.exp(-hazards[..., :origin].sum(axis=(0, 3)))
+    return _lost(kind, hazards, edges, unfolding.alive_until, horizon)
+
+
+def _lost(
+    kind: OutcomeKind, hazards: Floats, edges: Floats, alive_until: float, horizon: float
+) -> tuple[Floats, Floats]:
+    """(...,) loss by cumulative hazards (causes, ..., cells) over cells between edges, and who is free at the start.
+
+    In a cell with a constant hazard h the share ``(1 - exp(-h)) / h`` of its months is lived by those alive at its
+    beginning, which makes the restricted mean exact.
+    """
+    origin = int(np.searchsorted(edges, alive_until))
+    free = np.exp(-hazards[..., :origin].sum(axis=(0, -1)))
     if kind is OutcomeKind.COMPETING:
         happened = cumulative_incidence(hazards[0], hazards[1] if len(hazards) > 1 else None)
         return np.maximum(happened[..., -1] - happened[..., origin], 0.0), free

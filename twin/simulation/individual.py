@@ -18,7 +18,10 @@ from twin.timeline import effect_months
 
 @dataclass(frozen=True, eq=False)
 class MarginalIndividual:
-    """One patient as the models from time zero see them; an `Individual` of `twin.simulation.unfold`."""
+    """One patient as the models from time zero see them; an `Individual` of `twin.simulation.unfold`.
+
+    Copies need not be of the same patient: rows that are of copies of several patients answer for all of them at once.
+    """
 
     spec: Specification
     marginal: Marginal
@@ -63,57 +66,6 @@ class MarginalIndividual:
         of_term, months = self.marginal.decision_of_term(self.spec), effect_months(self.spec, digits)
         (hazard,) = plan_increments(model, self.patient, rows, of_term, digits[None], months[None], edges)
         return hazard[:, 0]
-
-
-@dataclass(frozen=True, eq=False)
-class MarginalIndividuals:
-    """n patients, each with one completed copy, as one `Individual` with a row for each of them, by the fit alone."""
-
-    spec: Specification
-    marginal: Marginal
-    patients: Patients
-    """n patients in one copy"""
-    completed: pd.DataFrame
-    """The same as columns"""
-
-    @property
-    def outcomes(self) -> Sequence[str]:
-        """Names of the outcomes that are predicted."""
-        return self.marginal.outcomes(self.spec)
-
-    @property
-    def inputs(self) -> Floats:
-        """(n, p) completed and encoded."""
-        return np.asarray(self.patients.inputs[0])
-
-    @property
-    def draws(self) -> int:
-        """No draws besides the fit."""
-        return 0
-
-    @property
-    def rows(self) -> Rows:
-        """A row a patient."""
-        patients = self.patients.inputs.shape[1]
-        return Rows(np.zeros(patients, dtype=np.intp), np.arange(patients), patients)
-
-    def increments(self, outcome: str, digits: Floats, rows: Rows, edges: Floats) -> tuple[Floats, Floats | None]:
-        """(n, cells) cumulative hazard over each cell of the outcome, and of what forestalls it, if anything."""
-        hazards = self.marginal.hazards[outcome]
-        rival = None if hazards.rival is None else self._of(hazards.rival, digits, edges)
-        return self._of(hazards.event, digits, edges), rival
-
-    def probability(self, outcome: str, digits: Floats, rows: Rows) -> Floats:
-        """(n,) of a yes-or-no outcome."""
-        of_term = self.marginal.decision_of_term(self.spec)
-        found = self.marginal.binaries[outcome].by_row(self.patients, Rows.of(0, 1), of_term, digits[None])
-        return np.asarray(found[0, :, 0])
-
-    def _of(self, model: EventModel, digits: Floats, edges: Floats) -> Floats:
-        of_term, months = self.marginal.decision_of_term(self.spec), effect_months(self.spec, digits)
-        only = Rows.of(0, 1)
-        (hazard,) = plan_increments(model, self.patients, only, of_term, digits[None], months[None], edges)
-        return np.asarray(hazard[0])
 
 
 def cohort_increments(
