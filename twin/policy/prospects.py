@@ -20,10 +20,11 @@ from data.schema import OutcomeKind, Specification
 from twin.arrays import Floats, Integers
 from twin.models.candidates.incidence import cumulative_incidence
 from twin.models.outcome import Patients, Rows
+from twin.policy.standing import Standing
 from twin.policy.utility import HORIZON_MONTHS
 from twin.prediction import FittedTwin
 from twin.simulation.individual import MarginalIndividual
-from twin.simulation.states import UNOBSERVED, Step
+from twin.simulation.states import Step
 from twin.simulation.tree import Tree
 from twin.simulation.unfold import FINE, Accuracy, Unfolding
 from twin.timeline import OPEN, agrees, effect_months, plan_digits
@@ -33,7 +34,7 @@ COARSE: Final = Accuracy(np.array([0.0, 3.0, 6.0, 12.0, 24.0, 36.0, 48.0]), 0.01
 each plan are set to what they are exactly."""
 FEW_HISTORIES: Final = 32
 """Up to so many they are followed as finely as risks are stated"""
-PATIENTS_AT_ONCE: Final = 64
+PATIENTS_AT_ONCE: Final = 128
 """Whose histories are held in memory together"""
 SAME_DIGITS: Final = 9
 """Completed copies that agree in so many decimals are one."""
@@ -166,25 +167,6 @@ def _of_copies(twin: FittedTwin, columns: pd.DataFrame, read: Patients, rows: In
     copy, patient = np.divmod(rows, read.inputs.shape[1])
     one_each = Patients(read.inputs[copy, patient][:, None], read.terms[copy, patient][:, None])
     return MarginalIndividual(twin.spec, twin.marginal, one_each, columns.iloc[rows].reset_index(drop=True))
-
-
-@dataclass(frozen=True, eq=False)
-class Standing:
-    """Patients who stand at the same place: the same decisions open, the same states recorded."""
-
-    rows: Integers
-    """Positions in the frame"""
-    so_far: str
-    next_open: int
-    """Position of the next open decision"""
-    alive_until: float
-    observed: tuple[Integers, ...]
-    """For each step, (variables,) what is recorded"""
-
-    @property
-    def nothing_seen(self) -> bool:
-        """Whether no state is recorded."""
-        return all((codes == UNOBSERVED).all() for codes in self.observed)
 
 
 def prospects(twin: FittedTwin, frame: pd.DataFrame, standing: Standing) -> Iterator[Prospects]:
