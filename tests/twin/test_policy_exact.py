@@ -89,9 +89,9 @@ def test_every_draw_of_a_whole_plan_costs_what_the_twin_draws_for_it() -> None:
         told = twin().predict_draws(frame.iloc[standing.rows], some.plans, [60.0])
         for j, name in enumerate(twin().outcomes):
             if name != "death":
-                # What `CELL_MONTHS` says of such cells: in a draw up to 0.04, mostly below 0.003.
-                assert drawn[..., j] == pytest.approx(told[name][1:, ..., 0], abs=0.04)
-                assert np.abs(drawn[..., j] - told[name][1:, ..., 0]).mean() < 3e-3
+                error = np.abs(drawn[..., j] - told[name][1:, ..., 0])
+                assert np.quantile(error, 0.9) < 3e-3
+                assert error.max() < 0.03
 
 
 def test_a_policy_that_looks_is_worth_what_the_sum_over_its_paths_says() -> None:
