@@ -38,6 +38,8 @@ from twin.metrics.intervals import MetricValue, estimate
 
 FEWEST_EFFECTIVE: Final = 30.0
 """Effective sample size below which nothing is claimed of a policy"""
+SAME: Final = 1e-6
+"""Difference up to which two values of a model are one: they may come from different sums"""
 
 
 class Estimator(StrEnum):
@@ -104,6 +106,9 @@ class Treated:
 @dataclass(frozen=True, eq=False)
 class ModelValues:
     """What a model expects of n patients at T decisions, as known at each of them.
+
+    The value of the policy must be the mean of the values of the options under the policy's probabilities, by the same
+    model: otherwise right probabilities do not make up for a wrong model.
 
     Raises:
         ValueError: the arrays differ in shape.
@@ -223,7 +228,7 @@ def off_policy(
         settings: Truncation.
 
     Raises:
-        ValueError: shapes differ, or the model lacks a value at a decision that was taken.
+        ValueError: shapes differ, or the model lacks a value at a decision that was taken, or contradicts itself.
         Refused: there are no patients.
     """
     if not treated.size:
@@ -260,7 +265,7 @@ def doubly_robust(treated: Treated, model: ModelValues, counts: Floats, largest:
     """(resamples,) sequential doubly robust values, of counts (resamples, n).
 
     Raises:
-        ValueError: shapes differ, or the model lacks a value at a decision that was taken.
+        ValueError: shapes differ, or the model lacks a value at a decision that was taken, or contradicts itself.
     """
     first, surprise = _surprises(treated, model)
     return _mean(first + (treated.weights(largest) * surprise).sum(axis=1), counts, np.ones(treated.size))
@@ -273,7 +278,7 @@ def weighted_doubly_robust(treated: Treated, model: ModelValues, counts: Floats,
     at which no weight is left corrects nothing: the model stands alone there.
 
     Raises:
-        ValueError: shapes differ, or the model lacks a value at a decision that was taken.
+        ValueError: shapes differ, or the model lacks a value at a decision that was taken, or contradicts itself.
     """
     first, surprise = _surprises(treated, model)
     weights = treated.weights(largest)
@@ -293,6 +298,9 @@ def _surprises(treated: Treated, model: ModelValues) -> tuple[Floats, Floats]:
         raise ValueError(f"values of the model have shape {model.taken.shape}, decisions {treated.taken.shape}")
     if not np.isfinite(model.taken[treated.reached] + model.policy[treated.reached]).all():
         raise ValueError("the model lacks a value at a decision that was taken")
+    certain = treated.reached & (treated.target == 1)
+    if (np.abs(model.taken - model.policy)[certain] > SAME).any():
+        raise ValueError("of an option that the policy takes for certain, the value must be that of the policy")
     then = treated.returns
     surprise = np.zeros_like(treated.taken)
     for t in reversed(range(treated.taken.shape[1])):
