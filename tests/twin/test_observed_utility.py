@@ -180,7 +180,7 @@ def test_a_cohort_is_fast_and_a_hundred_thousand_patients_are_possible():
     start = time.perf_counter()
     share_lost(cohort, 60.0)
     incidence(cohort, 60.0)
-    assert time.perf_counter() - start < 0.2
+    assert time.perf_counter() - start < 0.5
     assert np.isfinite(incidence(registry, 60.0)).all()
 
 

@@ -1,4 +1,4 @@
-"""What n patients were given and how they fared in, what a policy would have been worth to them out, without a model.
+"""What n patients were given and how they fared in, what a policy would have been worth to them out.
 
 A policy is valued from patients whom it did not treat. Who was treated as it would have treated them counts for more
 than one patient: by the ratio of the policy's probability of what was decided to the physicians', multiplied over the
@@ -16,7 +16,8 @@ What they rest on: everything that moved both a decision and how the patient far
 (`twin.policy.sensitivity` asks what if not), and the physicians sometimes did what the policy would do. Patients who
 did not live to a decision, or for whom there is none to take, pass it by: nothing is weighted there. A decision that is
 not known although it was taken cannot be passed by; such patients, or that decision, are left out beforehand, which for
-the decision means that the physicians keep taking it.
+the decision means that the physicians keep taking it. So it is with a decision that an outcome can bring about
+(`Outcome.triggers`), which is recorded alike whether planned or brought about.
 
 Returns may be pseudo-observations (`twin.policy.observed_utility`). Intervals are percentiles of resampled patients;
 probabilities, values of the model and pseudo-observations count as given, so that their own error is not in them.
