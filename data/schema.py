@@ -166,6 +166,19 @@ class Contradiction:
 
 
 @dataclass(frozen=True, slots=True)
+class Contraindication:
+    """When all of `when` holds in what is recorded, a decision, or one manner of carrying it out, is not possible."""
+
+    decision: str
+    """Column whose "yes" is contraindicated"""
+    manner: str | None
+    """The one value of the decision's manner that is; ``None`` for all of them"""
+    when: tuple[Expectation, ...]
+    reason: str
+    """Inside a sentence, e.g. "performance status 3 or worse" """
+
+
+@dataclass(frozen=True, slots=True)
 class RatioRule:
     """Plausible bounds of one column divided by another."""
 
@@ -243,6 +256,8 @@ class Specification:
     """Rules for guessing missing values."""
     audit_groups: tuple[AuditGroup, ...] = ()
     """By what patients are grouped when a model is audited for groups it serves worse."""
+    contraindications: tuple[Contraindication, ...] = ()
+    """What is never recommended to whom"""
     splits: tuple[Split, ...] = ()
     """By what patients are set apart when a model is tried on later patients, or on those of another centre."""
 

@@ -266,6 +266,19 @@ class FittedTwin:
         (group,) = self.book.groups(frame)
         return self._judge(frame, group, self.book.chosen(frame, group, plan))[0][0]
 
+    def supports(self, frame: pd.DataFrame, plans: Sequence[str]) -> list[Support]:
+        """The same for each patient of a typed frame under a plan of their own.
+
+        Raises:
+            Refused: a plan disagrees with a decision taken or changes one that is held.
+        """
+        found: dict[int, Support] = {}
+        for group in self.book.groups(frame):
+            named = self.book.chosen(frame, group, [plans[row] for row in group.rows])
+            for row, judged in zip(group.rows.tolist(), self._judge(frame, group, named), strict=True):
+                found[row] = judged[named.index(plans[row])]
+        return [found[row] for row in range(len(frame))]
+
     def _digits(self, plans: tuple[str, ...]) -> Floats:
         return np.array([plan_digits(self.spec, plan) for plan in plans]).reshape(len(plans), len(self.spec.decisions))
 

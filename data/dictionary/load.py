@@ -6,6 +6,7 @@ import csv
 import fnmatch
 import math
 import tomllib
+from collections.abc import Iterator
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -17,6 +18,7 @@ from data.schema import (
     Column,
     ColumnType,
     Contradiction,
+    Contraindication,
     Decision,
     Expectation,
     ImputationRule,
@@ -106,6 +108,7 @@ def _build(document: dict[str, Any], folder: Path) -> Specification:
             ImputationRule(entry["column"], tuple(entry["without"])) for entry in document.get("imputation", ())
         ),
         audit_groups=tuple(AuditGroup(**entry) for entry in document.get("audit_groups", ())),
+        contraindications=tuple(_contraindication(entry) for entry in document.get("contraindications", ())),
         splits=tuple(Split(column, SplitKind(kind)) for kind, column in document.get("splits", {}).items()),
     )
     _verify(spec)
@@ -201,6 +204,15 @@ def _contradiction(entry: dict[str, Any]) -> Contradiction:
     )
 
 
+def _contraindication(entry: dict[str, Any]) -> Contraindication:
+    return Contraindication(
+        decision=entry["decision"],
+        manner=entry.get("manner"),
+        when=_expectations(entry["when"]),
+        reason=entry["reason"],
+    )
+
+
 def _ratio(entry: dict[str, Any]) -> RatioRule:
     return RatioRule(
         code=entry["code"],
@@ -225,6 +237,7 @@ def _verify(spec: Specification) -> None:
         *(rule.numerator for rule in spec.ratios),
         *(rule.denominator for rule in spec.ratios),
         *(e.column for rule in spec.contradictions for e in (*rule.when, *rule.expect)),
+        *(e.column for rule in spec.contraindications for e in rule.when),
         *(column for column, _, _ in spec.synonyms),
         *(group.column for group in spec.audit_groups),
         *(split.column for split in spec.splits),
@@ -257,6 +270,7 @@ def _verify(spec: Specification) -> None:
         for o in spec.outcomes
         if not 0.0 <= o.weight < math.inf
     ]
+    faults += [fault for rule in spec.contraindications for fault in _contraindicated(spec, rule)]
     faults += [
         f"audit group '{group.column}' is a number without a threshold `above`, or something else with one"
         for group in spec.audit_groups
@@ -271,6 +285,20 @@ def _verify(spec: Specification) -> None:
         faults.append("two columns have the same name")
     if faults:
         raise SpecificationError(f"specification {spec.name} is inconsistent: " + "; ".join(sorted(set(faults))))
+
+
+def _contraindicated(spec: Specification, rule: Contraindication) -> Iterator[str]:
+    """What is wrong with a contraindication."""
+    decision = next((decision for decision in spec.decisions if decision.column == rule.decision), None)
+    if decision is None:
+        yield f"contraindication of '{rule.decision}', which is no decision"
+        return
+    manner = spec.by_name.get(decision.manner or "")
+    if rule.manner is not None and (manner is None or rule.manner not in manner.levels):
+        yield f"contraindication of '{rule.manner}', which is no manner of '{rule.decision}'"
+    known = {column.name for column in spec.available_before(decision.moment)}
+    late = [expected.column for expected in rule.when if expected.column not in known]
+    yield from (f"contraindication of '{rule.decision}' by '{name}', which is not known before it" for name in late)
 
 
 def _separates(column: Column, kind: SplitKind) -> bool:

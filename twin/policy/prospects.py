@@ -8,7 +8,7 @@ is a sum over histories, and the best policy a minimum over options and a sum ov
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
@@ -24,8 +24,8 @@ from twin.policy.standing import Standing
 from twin.policy.utility import HORIZON_MONTHS
 from twin.prediction import FittedTwin
 from twin.simulation.individual import MarginalIndividual
-from twin.simulation.states import Step
-from twin.simulation.tree import Tree
+from twin.simulation.states import UNOBSERVED, Step
+from twin.simulation.tree import Level, Tree
 from twin.simulation.unfold import FINE, Accuracy, Unfolding
 from twin.timeline import OPEN, agrees, effect_months, plan_digits
 
@@ -262,7 +262,8 @@ class _Builder:
         tree = self._tree(plan)
         depth = self._steps_before(max(k for k, digit in enumerate(self.standing.so_far) if digit == OPEN))
         kept = tree.agreeing(self.standing.observed)
-        hidden, few = len(kept[self.behind]), len(kept[depth]) <= FEW_HISTORIES
+        hidden = len(kept[self.behind])
+        few = len(kept[depth]) <= FEW_HISTORIES or bool(self.standing.barred)
         losses, likely = self._at(plan, tree, kept[: depth + 1], FINE if few else COARSE)
         losses = losses.reshape(len(losses), hidden, -1, losses.shape[-1]).sum(axis=1)
         likely = likely.reshape(len(likely), hidden, -1).sum(axis=1)
@@ -288,9 +289,29 @@ class _Builder:
         inputs = self.of.individual.inputs[self.of.rows.copy]
         return Tree.grow(self.twin.states.transitions, self.twin.spec, inputs, draw, digits)
 
+    def _probabilities(self, tree: Tree, depth: int) -> Floats:
+        """(rows, nodes) of every node of a depth, without the manners that are barred.
+
+        A manner that is not chosen because it is not possible says nothing about the patient.
+        """
+        levels = tuple(self._without_barred(level) for level in tree.levels[:depth])
+        return replace(tree, levels=levels).probabilities(depth)
+
+    def _without_barred(self, level: Level) -> Level:
+        step = level.model.step
+        if not step.manner or not self.standing.barred or level.codes[0, 0] == UNOBSERVED:
+            return level
+        column = self.twin.spec.decisions[step.decision].column
+        possible = [
+            (column, value) not in self.standing.barred for value in [values[0] for values in step.variables[0].levels]
+        ]
+        chance = level.probability * np.array(possible, dtype=float)[level.codes[:, 0]]
+        total = chance.sum(axis=2, keepdims=True)
+        return level if not total.all() else replace(level, probability=chance / total)
+
     def _at(self, plan: str, tree: Tree, kept: list[Integers], accuracy: Accuracy) -> tuple[Floats, Floats]:
         """What each node of the last depth adds to each loss (sums, nodes, outcomes), and its weight (sums, nodes)."""
-        weights = tree.probabilities(len(kept) - 1)[:, kept[-1]] * self.of.weight[:, None]
+        weights = self._probabilities(tree, len(kept) - 1)[:, kept[-1]] * self.of.weight[:, None]
         unfolding = Unfolding(
             self.twin.spec,
             self.of.individual,

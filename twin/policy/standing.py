@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -33,6 +34,8 @@ class Standing:
     """For each step, (variables,) what is recorded"""
     assumed: tuple[str, ...] = ()
     """Columns of decisions that are past and not recorded: taken as the record, or else the physicians, make likely"""
+    barred: frozenset[tuple[str, str]] = frozenset()
+    """Decisions with manners in which they cannot be carried out"""
 
     @property
     def nothing_seen(self) -> bool:
@@ -40,35 +43,40 @@ class Standing:
         return all((codes == UNOBSERVED).all() for codes in self.observed)
 
 
-def standings(twin: FittedTwin, frame: pd.DataFrame) -> Iterator[Standing]:
+_Key: TypeAlias = tuple[str, int, float, tuple[int, ...], tuple[str, ...], tuple[tuple[str, str], ...]]
+
+
+def standings(
+    twin: FittedTwin, frame: pd.DataFrame, barred: Sequence[frozenset[tuple[str, str]]] | None = None
+) -> Iterator[Standing]:
     """Where the patients of `frame` stand; those who have nothing left to decide are left out.
 
     Args:
         twin: Which decisions can be compared, and which states are told apart.
         frame: Typed columns; what is known so far.
+        barred: For each patient, manners of decisions that are not possible; none by default.
 
     Raises:
         Refused: a decision of a patient contradicts one that the cohort holds.
     """
-    together: defaultdict[tuple[str, int, float, tuple[int, ...], tuple[str, ...]], list[int]] = defaultdict(list)
+    together: defaultdict[_Key, list[int]] = defaultdict(list)
     steps = [model.step for model in twin.states.transitions.steps]
+    columns = [decision.column for decision in twin.spec.decisions]
     for group in twin.book.groups(frame):
         some = frame.iloc[group.rows]
         seen = np.column_stack([np.zeros((len(some), 0), dtype=np.intp), *(step.codes(some) for step in steps)])
         decided, assumed, upcoming = _decided(twin, some, group, seen)
         for position, k in enumerate(upcoming.tolist()):
             if k < len(twin.spec.decisions):
-                taken_for_granted = tuple(np.array(_columns(twin))[assumed[position]].tolist())
-                key = (plan_text(decided[position]), k, group.alive_until, tuple(seen[position].tolist()))
-                together[(*key, taken_for_granted)].append(int(group.rows[position]))
+                row = int(group.rows[position])
+                past = tuple(np.array(columns)[assumed[position]].tolist())
+                not_so = tuple(sorted(barred[row])) if barred else ()
+                codes = tuple(seen[position].tolist())
+                together[plan_text(decided[position]), k, group.alive_until, codes, past, not_so].append(row)
     ends = np.cumsum([len(step.variables) for step in steps])[:-1]
-    for (so_far, k, alive_until, codes, past), rows in sorted(together.items()):
+    for (so_far, k, alive_until, codes, past, not_so), rows in sorted(together.items()):
         observed = tuple(np.split(np.array(codes, dtype=np.intp), ends)) if steps else ()
-        yield Standing(np.array(rows, dtype=np.intp), so_far, k, alive_until, observed, past)
-
-
-def _columns(twin: FittedTwin) -> list[str]:
-    return [decision.column for decision in twin.spec.decisions]
+        yield Standing(np.array(rows, dtype=np.intp), so_far, k, alive_until, observed, past, frozenset(not_so))
 
 
 def _decided(twin: FittedTwin, frame: pd.DataFrame, group: Group, seen: Integers) -> tuple[Floats, Flags, Integers]:

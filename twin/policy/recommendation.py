@@ -1,0 +1,276 @@
+"""A twin and patients in; what to do next, how much better it is, how sure that is, and when to say nothing, out.
+
+The option that is recommended is the learnt policy's, or the exact one where no policy was learnt or the learnt one
+falls short. Whoever is recommended an option is always told what the other is worth, outcome by outcome, as differences
+within draws. Where the doubt is too great the recommendation abstains and says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from twin.arrays import Flags, Floats, Integers
+from twin.interval import percentile_interval
+from twin.plans import identifier
+from twin.policy.exact import TIE, YES, Course, Decide, follow, plan_probabilities, plan_values, solve, spread
+from twin.policy.options import Exclusion, Options
+from twin.policy.prospects import Prospects, drawn_losses, prospects
+from twin.policy.standing import Standing, standings
+from twin.policy.utility import Weights
+from twin.prediction import FittedTwin
+from twin.support import Support, SupportLevel
+from twin.threads import one_thread
+
+MARGIN: Final = 0.01
+"""Utility (0.6 months of life, say) that an option may lose by, within the interval of its gain, and still be
+recommended"""
+FALLS_SHORT: Final = 0.02
+"""Share of the spread between a patient's best and worst plan by which the learnt policy may fall short and be shown"""
+
+Learnt = Callable[[Prospects, Floats], Decide]
+"""A learnt policy: how it decides for n patients and weights (n, outcomes)"""
+
+
+@dataclass(frozen=True, eq=False)
+class Advice:
+    """What is recommended to n patients who stand at the same place."""
+
+    standing: Standing
+    prospects: Prospects
+    exact: Course
+    """Under the best policy"""
+    weights: Floats
+    """(n, outcomes)"""
+    allowed: Flags
+    """(n, 2) options of the next decision that are possible"""
+    learnt: Integers | None
+    """(n,) option of the learnt policy; ``None`` without one"""
+    regret: Floats
+    """(n,) value that the learnt policy falls short of the exact one by; NaN without one"""
+    recommended: Integers
+    """(n,) 0 or 1"""
+    differences: Floats
+    """(1 + draws, n, outcomes) losses with the recommended option less those with the other; row 0 is the fit"""
+
+    @property
+    def best(self) -> Integers:
+        """(n,) option of the exact policy."""
+        return self.exact.yes[self.prospects.so_far][:, 0].astype(np.intp)
+
+    @property
+    def spread(self) -> Floats:
+        """(n,) between the values of the best and the worst plan."""
+        return np.asarray(np.ptp(plan_values(self.prospects, self.weights), axis=1))
+
+    @property
+    def values(self) -> Floats:
+        """(n, 2) utility with each option and the best way on, whether it is possible or not."""
+        question = self.exact.first
+        return np.asarray(1.0 - np.einsum("nao,no->na", question.losses[:, 0], self.weights))
+
+    @property
+    def gains(self) -> Floats:
+        """(1 + draws, n) value of the recommended option less that of the other."""
+        return np.asarray(-np.einsum("dno,no->dn", self.differences, self.weights))
+
+    def plans(self, option: Integers) -> list[str]:
+        """For each patient, the sequence to be expected most after an option (n,) of the next decision."""
+        chances = plan_probabilities(self.prospects, self.exact, option.astype(float))
+        return [self.prospects.plans[k] for k in chances.argmax(axis=1)]
+
+
+def advise(
+    twin: FittedTwin,
+    frame: pd.DataFrame,
+    weights: Weights,
+    learnt: Learnt | None = None,
+    excluded: Sequence[Exclusion] = (),
+) -> Iterator[Advice]:
+    """What is recommended to the patients of a typed frame who have a decision open, some of them at a time.
+
+    Args:
+        twin: The models.
+        frame: What is known so far.
+        weights: Of the losses.
+        learnt: The learnt policy, if there is one.
+        excluded: Options that are ruled out for all of them.
+
+    Raises:
+        Refused: a decision of a patient contradicts one that the cohort holds.
+        WrongUsage: both options of a decision are ruled out.
+    """
+    options = Options.of(twin.spec, frame, excluded)
+    with one_thread():
+        for standing in standings(twin, frame, options.barred_manners):
+            for some in prospects(twin, frame, standing):
+                yield _advice(twin, frame, standing, some, weights.array(twin.outcomes), options, learnt)
+
+
+def _advice(
+    twin: FittedTwin,
+    frame: pd.DataFrame,
+    standing: Standing,
+    some: Prospects,
+    weights: Floats,
+    options: Options,
+    learnt: Learnt | None,
+) -> Advice:
+    own, allowed = spread(weights, some.size), options.allowed[some.rows]
+    exact = solve(some, own, allowed)
+    recommended = exact.yes[some.so_far][:, 0].astype(np.intp)
+    regret, chosen = np.full(some.size, np.nan), None
+    if learnt is not None:
+        course = follow(some, learnt(some, own), allowed)
+        chosen = (course.yes[some.so_far][:, 0] > 0.5).astype(np.intp)
+        regret = np.maximum(exact.value(own) - course.value(own), 0.0)
+        falls_short = regret > FALLS_SHORT * np.ptp(plan_values(some, own), axis=1) + TIE
+        recommended = np.where(falls_short, recommended, chosen)
+    drawn = drawn_losses(twin, frame, standing, some.rows)
+    differences = _differences(some, exact, recommended, drawn)
+    return Advice(standing, some, exact, own, allowed[:, standing.next_open], chosen, regret, recommended, differences)
+
+
+def _differences(some: Prospects, exact: Course, recommended: Integers, drawn: Floats) -> Floats:
+    """(1 + draws, n, outcomes) losses with the recommended option less those with the other.
+
+    The fit is exact. A draw is that of whole plans, each weighted by how likely the policy ends with it after the
+    option, and set off by as much as that mixture errs for the fit: what the policy gains by looking is small beside
+    the doubt about what each plan does (tested against draws of the policy itself).
+    """
+    rows = np.arange(some.size)
+    losses = exact.first.losses[:, 0]
+    fit = losses[rows, recommended] - losses[rows, 1 - recommended]
+    with_it, without = (
+        plan_probabilities(some, exact, option.astype(float)) for option in (recommended, 1 - recommended)
+    )
+    shift = with_it - without
+    static = np.stack([some.losses(plan) for plan in some.plans], axis=1)
+    draws = np.einsum("dnpo,np->dno", drawn, shift) + (fit - np.einsum("npo,np->no", static, shift))
+    return np.concatenate([fit[None], draws])
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a recommendation is given to a patient."""
+
+    abstained: bool
+    reason: str
+    """Why it abstains, or why there is only one option; empty otherwise"""
+
+
+def verdict(standing: Standing, gain_lower: float, support: Support, only: str) -> Verdict:
+    """Whether to recommend.
+
+    Args:
+        standing: Where the patient stands.
+        gain_lower: Lower end of the interval of the gain.
+        support: Of the recommended sequence.
+        only: Why the other option is not possible; empty where it is.
+    """
+    if standing.assumed:
+        return Verdict(True, f"{', '.join(standing.assumed)} not recorded although what came after is")
+    if only:
+        return Verdict(False, f"the other option is not possible: {only}")
+    reasons = []
+    if gain_lower < -MARGIN:
+        reasons.append(f"the other option may be better by up to {-gain_lower:.3f}, more than the margin of {MARGIN:g}")
+    if support.level is not SupportLevel.SUPPORTED:
+        reasons.append(f"support is {support.level.value}: {support.reasons[0]}")
+    return Verdict(bool(reasons), "; ".join(reasons))
+
+
+def physicians(twin: FittedTwin, frame: pd.DataFrame, advice: Advice) -> Floats:
+    """(n,) probability that the cohort's physicians take the recommended option; NaN where their habit is unknown."""
+    column = twin.spec.decisions[advice.standing.next_open].column
+    if column not in twin.effects.behaviour.decisions:
+        return np.full(advice.prospects.size, np.nan)
+    yes = twin.effects.behaviour.probability(frame.iloc[advice.prospects.rows], column)
+    return np.where(advice.recommended == YES, yes, 1.0 - yes)
+
+
+COLUMNS: Final = (
+    "patient_id",
+    "decision",
+    "recommendation",
+    "plan",
+    "value",
+    "value_next_best",
+    "gain_lower",
+    "gain_upper",
+    "physician_probability",
+    "support",
+    "abstained",
+    "reason",
+    "policy_regret",
+    "model",
+)
+
+
+def recommend(
+    twin: FittedTwin,
+    frame: pd.DataFrame,
+    weights: Weights,
+    learnt: Learnt | None = None,
+    excluded: Sequence[Exclusion] = (),
+) -> pd.DataFrame:
+    """The recommendations as a table, one row a patient who has a decision open, in the order of `frame`.
+
+    Arguments and errors as of `advise`.
+
+    Returns:
+        `COLUMNS`. ``value`` is the utility to be expected with the recommended option and the best way on,
+        ``value_next_best`` that with the other; the gain is their difference. ``policy_regret`` is missing where no
+        policy was learnt.
+    """
+    options = Options.of(twin.spec, frame, excluded)
+    tables = [_table(twin, frame, one, options) for one in advise(twin, frame, weights, learnt, excluded)]
+    if not tables:
+        return pd.DataFrame(columns=list(COLUMNS))
+    return pd.concat(tables).sort_index(kind="stable").reset_index(drop=True)
+
+
+def _table(twin: FittedTwin, frame: pd.DataFrame, advice: Advice, options: Options) -> pd.DataFrame:
+    rows, decision = advice.prospects.rows, twin.spec.decisions[advice.standing.next_open].column
+    lower, upper = percentile_interval(advice.gains, twin.origin.interval)
+    plans = advice.plans(advice.recommended)
+    supports = twin.supports(_as_assumed(twin, frame, advice), plans)
+    verdicts = [
+        verdict(advice.standing, low, support, options.reasons[row].get((decision, 1 - option), ""))
+        for row, low, support, option in zip(
+            rows.tolist(), lower.tolist(), supports, advice.recommended.tolist(), strict=True
+        )
+    ]
+    here = np.arange(len(rows))
+    return pd.DataFrame(
+        {
+            "patient_id": [identifier(frame, twin.spec, row) for row in rows.tolist()],
+            "decision": decision,
+            "recommendation": advice.recommended,
+            "plan": plans,
+            "value": advice.values[here, advice.recommended],
+            "value_next_best": advice.values[here, 1 - advice.recommended],
+            "gain_lower": lower,
+            "gain_upper": upper,
+            "physician_probability": physicians(twin, frame, advice),
+            "support": [support.level.value for support in supports],
+            "abstained": [int(one.abstained) for one in verdicts],
+            "reason": [one.reason for one in verdicts],
+            "policy_regret": advice.regret,
+            "model": twin.version,
+        },
+        index=rows,
+        columns=list(COLUMNS),
+    )
+
+
+def _as_assumed(twin: FittedTwin, frame: pd.DataFrame, advice: Advice) -> pd.DataFrame:
+    """The patients of some advice with past decisions that are not recorded filled in."""
+    some = frame.iloc[advice.prospects.rows].reset_index(drop=True)
+    columns = [decision.column for decision in twin.spec.decisions]
+    taken = {name: float(advice.standing.so_far[columns.index(name)]) for name in advice.standing.assumed}
+    return some.assign(**taken)
