@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from benchmarks.policy_worlds import Choices, Hidden, Histories, PolicyWorld, summed
+from benchmarks.policy_worlds import Choices, Hidden, Histories, History, PolicyWorld, Value, summed
 from benchmarks.truth import halves
 from data.synthetic import SURVIVAL_OUTCOMES, TOXICITY_OUTCOMES, Baseline, generate, states
 from data.synthetic.hazards import LANDMARK, Responses, Treatment, early_death_rate, log_hazards
@@ -32,22 +32,27 @@ _ALIKE: Final = np.array([0, 1, 2, 2])
 _DECISION: Final = np.array([False, True])
 
 
-def _none(prefix: str) -> dict[str, str | float]:
-    return {f"{prefix}_{site}": 0.0 for site in TOXICITY_SITES}
+def _no_toxicity(prefix: str, **decided: Value) -> dict[str, Value]:
+    return {**decided, **{f"{prefix}_{site}": 0.0 for site in TOXICITY_SITES}}
 
 
-def _responses(prefix: str, primary: int, nodal: int) -> dict[str, str | float]:
-    return {f"{prefix}_response_primary": RESPONSES[primary], f"{prefix}_response_nodal": RESPONSES[nodal]}
+def _responses(prefix: str, primary: int, nodal: int, **decided: Value) -> dict[str, Value]:
+    seen = {f"{prefix}_response_primary": RESPONSES[primary], f"{prefix}_response_nodal": RESPONSES[nodal]}
+    return {**decided, **seen}
+
+
+def _treated(agent: str) -> History:
+    return {"concurrent_chemo": 1.0, "concurrent_agent": agent}
 
 
 HISTORIES: Final = Histories(
     induction=(
-        {"induction_chemo": 0.0, "ic_dose_change": "none", **_none("ic_dlt")},
-        *({"induction_chemo": 1.0, **_responses("ic", *pair)} for pair in PAIRS),
+        _no_toxicity("ic_dlt", induction_chemo=0.0, ic_dose_change="none"),
+        *(_responses("ic", *pair, induction_chemo=1.0) for pair in PAIRS),
     ),
     concurrent=(
-        {"concurrent_chemo": 0.0, "concurrent_agent": AGENTS[0], **_none("rt_dlt")},
-        *({"concurrent_chemo": 1.0, "concurrent_agent": agent} for agent in AGENTS[1:]),
+        _no_toxicity("rt_dlt", concurrent_chemo=0.0, concurrent_agent=AGENTS[0]),
+        *(_treated(agent) for agent in AGENTS[1:]),
     ),
     radiotherapy=tuple(_responses("rt", *pair) for pair in PAIRS),
 )

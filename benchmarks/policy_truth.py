@@ -48,6 +48,8 @@ PHYSICIANS: Final = "physicians"
 RANDOM: Final = "random"
 BEST_FIXED: Final = "best fixed plan"
 """By the truth, on the patients asked about: more than anybody can know"""
+BEST_EACH: Final = "best plan of each"
+"""The same for each patient: what no policy can surpass that decides everything at time zero"""
 GREEDY: Final = "ridge Cox, a plan each"
 FIXED_BY_COHORT: Final = "ridge Cox, one plan"
 LEAST_RECOVERED: Final = {"own": 0.6, "other": 0.5, "other-confounded": 0.25}
@@ -145,6 +147,7 @@ def values(world: PolicyWorld, learnt: Mapping[str, Decide]) -> dict[str, float]
         PHYSICIANS: world.physicians,
         RANDOM: world.value(world.constant(0.5, 0.5, 0.5)),
         BEST_FIXED: max(fixed.values(), key=np.mean),
+        BEST_EACH: np.max(list(fixed.values()), axis=0),
         **fixed,
         **{name: world.value_of(decide) for name, decide in learnt.items()},
     }
@@ -187,7 +190,7 @@ def report(table: pd.DataFrame) -> str:
     """What `run` found, for a person."""
     parts = []
     for (world, patients), part in table.groupby(["world", "patients"], sort=False):
-        parts.append(f"== world {world}, {patients} patients")
+        parts.append(f"== world {world!s}, {patients!s} patients")
         parts.append("Mean utility by seed\n" + _by_seed(part, "value", 4))
         parts.append("Share recovered by seed\n" + _by_seed(part, "recovered", 3))
         parts.append("\n".join(_verdicts(str(world), part)))
