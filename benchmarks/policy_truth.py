@@ -139,8 +139,18 @@ def recovered(value: float, physicians: float, optimum: float) -> float:
     return (value - physicians) / (optimum - physicians)
 
 
-def values(world: PolicyWorld, learnt: Mapping[str, Decide]) -> dict[str, float]:
-    """Mean utility of the patients asked about under each policy."""
+def values(world: PolicyWorld, learnt: Mapping[str, Decide], histories: int | None = None) -> dict[str, float]:
+    """Mean utility of the patients asked about under each policy.
+
+    Args:
+        world: The world.
+        learnt: Policies by name.
+        histories: As in `PolicyWorld.estimated_value_of`; all where ``None``, which is exact.
+    """
+
+    def value(decide: Decide) -> Floats:
+        return world.value_of(decide) if histories is None else world.estimated_value_of(decide, histories)
+
     fixed = {f"plan {plan}": world.value(world.fixed(plan)) for plan in PLANS}
     means = {
         OPTIMUM: world.value(world.optimum),
@@ -149,9 +159,9 @@ def values(world: PolicyWorld, learnt: Mapping[str, Decide]) -> dict[str, float]
         BEST_FIXED: max(fixed.values(), key=np.mean),
         BEST_EACH: np.max(list(fixed.values()), axis=0),
         **fixed,
-        **{name: world.value_of(decide) for name, decide in learnt.items()},
+        **{name: value(decide) for name, decide in learnt.items()},
     }
-    return {name: float(value.mean()) for name, value in means.items()}
+    return {name: float(each.mean()) for name, each in means.items()}
 
 
 def run(
@@ -161,6 +171,7 @@ def run(
     weights: Weights,
     settings: FitSettings | None = None,
     learn: Policies = policies,
+    histories: int | None = None,
 ) -> pd.DataFrame:
     """One world: columns ``world, patients, seed, policy, learnt, value, recovered``.
 
@@ -172,7 +183,7 @@ def run(
         raise WrongUsage(f"unknown world '{world}'", remedy="use one of " + ", ".join(WORLDS))
     made = WORLDS[world](patients, seed, weights)
     learnt = learn(made, settings or FitSettings())
-    found = values(made, learnt)
+    found = values(made, learnt, histories)
     return pd.DataFrame(
         {
             "world": world,
@@ -228,13 +239,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--patients", default="1500", help="sizes of the cohorts, e.g. 536,1500")
     parser.add_argument("--world", default=",".join(WORLDS), help="one or more of " + ", ".join(WORLDS))
     parser.add_argument("--weights", default="", help="of outcomes, e.g. death=1,aspiration_6m=0")
+    parser.add_argument(
+        "--histories", type=int, help="after which a policy is asked for dissection, a patient; else all"
+    )
     parser.add_argument("--set", default=[], action="append", help="a setting of the fit, e.g. seed=3; again for more")
     parser.add_argument("--out", type=Path, help="CSV file for all values")
     chosen = parser.parse_args(arguments)
     try:
         weights = Weights.parse(load_specification(), chosen.weights)
         asked = product(chosen.world.split(","), numbers(chosen.patients), numbers(chosen.seeds))
-        table = _measured(asked, weights, fit_settings(chosen.set))
+        table = _measured(asked, weights, fit_settings(chosen.set), chosen.histories)
     except GeminaError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
@@ -244,11 +258,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _measured(asked: Iterator[tuple[str, int, int]], weights: Weights, settings: FitSettings) -> pd.DataFrame:
+def _measured(
+    asked: Iterator[tuple[str, int, int]], weights: Weights, settings: FitSettings, histories: int | None
+) -> pd.DataFrame:
     tables = []
     for world, patients, seed in asked:
         begun = time.perf_counter()
-        tables.append(run(world, patients, seed, weights, settings))
+        tables.append(run(world, patients, seed, weights, settings, histories=histories))
         sys.stderr.write(f"{world}, {patients} patients, seed {seed}: {time.perf_counter() - begun:.0f} s\n")
     return pd.concat(tables, ignore_index=True)
 
