@@ -11,7 +11,8 @@ import pytest
 from scipy.integrate import simpson
 
 from benchmarks import policy_worlds
-from benchmarks._own_policies import OUTCOMES, own_policies
+from benchmarks._other_policies import OtherStates
+from benchmarks._own_policies import OUTCOMES, OwnStates, own_policies
 from benchmarks.policy_truth import (
     BEST_EACH,
     BEST_FIXED,
@@ -36,9 +37,9 @@ from data.synthetic.parameters import AGENTS, PARAMETERS, RESPONSES
 from data.synthetic.simulation import Trajectories
 from data.synthetic.simulation import run as simulate
 from data.synthetic.treatment import Decider, Forced, Physicians
-from data.synthetic.truth import true_risk, true_toxicity
+from data.synthetic.truth import frailty_nodes, true_risk, true_toxicity
 from tests.fixtures import other_world
-from tests.fixtures.other_world import live, possible
+from tests.fixtures.other_world import Lives, live, possible
 from twin.arrays import Flags, Floats, Integers
 from twin.fitting import FitSettings
 from twin.policy.utility import Weights
@@ -180,7 +181,8 @@ def own_lives(decider: Callable[[pd.DataFrame, Draw], Decider]) -> tuple[Floats,
     return 1.0 - losses @ WEIGHTS.array(OUTCOMES), t
 
 
-def other_lives(name: str, decider: Callable[[pd.DataFrame, Floats, Draw], object]) -> Floats:
+def other_lives(name: str, decider: Callable[[pd.DataFrame, Floats, Draw], object]) -> tuple[Floats, Lives, Floats]:
+    """Utility of each of many lives of the patients asked about, these, and their fitness."""
     made, draws = world(name), rng()
     row, people, chance = possible(made.asked.frame)
     drawn = np.concatenate(
@@ -191,7 +193,7 @@ def other_lives(name: str, decider: Callable[[pd.DataFrame, Floats, Draw], objec
     record = made.asked.frame.iloc[row[drawn]].reset_index(drop=True)
     lives = live(people.take(drawn), fitness, decider(record, fitness, draw), draw)  # type: ignore[arg-type]
     losses = np.stack(lived(lives.death, lives.locoregional, lives.distant), axis=-1)
-    return 1.0 - losses @ WEIGHTS.array(made.outcomes)
+    return 1.0 - losses @ WEIGHTS.array(made.outcomes), lives, fitness
 
 
 def agrees(drawn: Floats, exact: Floats) -> None:
@@ -212,18 +214,42 @@ def test_a_responding_policy_in_the_own_world_has_the_value_of_drawn_lives() -> 
 
 @pytest.mark.parametrize("name", CONFOUNDED)
 def test_a_responding_policy_in_the_other_world_has_the_value_of_drawn_lives(name: str) -> None:
-    drawn = other_lives(name, lambda record, fitness, draw: OtherResponding(record))
+    drawn, _, _ = other_lives(name, lambda record, fitness, draw: OtherResponding(record))
     agrees(drawn, world(name).value_of(nodal_alone))
 
 
-def test_the_physicians_of_the_own_world_have_the_value_of_drawn_lives() -> None:
-    drawn, _ = own_lives(lambda record, draw: Physicians(draw, PARAMETERS))
+def confounded(hidden: Hidden, latent: Floats) -> list[float]:
+    """Mean product of the latent variable (s,) with induction, and with concurrent therapy without induction."""
+    habits, chance = hidden.habits, hidden.chance * latent / PATIENTS
+    return [
+        float(chance @ habits.induction),
+        float(chance @ ((1.0 - habits.induction) * habits.concurrent[:, 0])),
+    ]
+
+
+def test_the_physicians_of_the_own_world_decide_as_in_drawn_lives() -> None:
+    drawn, lives = own_lives(lambda record, draw: Physicians(draw, PARAMETERS))
     agrees(drawn, world("own").physicians)
+    states = OwnStates(world("own").asked.frame, own_baseline(), PARAMETERS, WEIGHTS.array(OUTCOMES))
+    hidden = states.at(np.arange(PATIENTS))
+    nodes, _ = frailty_nodes()
+    decided = lives.induction, ~lives.induction & (lives.agent > 0)
+    expected = confounded(hidden, np.tile(nodes, len(hidden.chance) // len(nodes)))
+    np.testing.assert_allclose([(lives.frailty * done).mean() for done in decided], expected, atol=5e-3)
 
 
 @pytest.mark.parametrize("name", CONFOUNDED)
-def test_the_physicians_of_the_other_world_have_the_value_of_drawn_lives(name: str) -> None:
-    agrees(other_lives(name, other_world.Physicians), world(name).physicians)
+def test_the_physicians_of_the_other_world_decide_as_in_drawn_lives(name: str) -> None:
+    made = world(name)
+    drawn, lives, fitness = other_lives(name, other_world.Physicians)
+    agrees(drawn, made.physicians)
+    states = OtherStates.of(made.asked.frame, CONFOUNDED[name], WEIGHTS.array(made.outcomes))
+    hidden = states.at(np.arange(PATIENTS))
+    nodes, _ = states.nodes
+    decided = lives.induction, ~lives.induction & lives.concurrent
+    expected = confounded(hidden, np.tile(nodes, len(hidden.chance) // len(nodes)))
+    np.testing.assert_allclose([(fitness * done).mean() for done in decided], expected, atol=5e-3)
+    assert (min(expected) > 0.02) == CONFOUNDED[name]
 
 
 def test_a_policy_that_reads_the_agent_has_the_value_of_drawn_lives() -> None:
