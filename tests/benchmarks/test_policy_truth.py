@@ -441,6 +441,8 @@ def test_estimates_from_a_few_histories_are_unbiased(name: str) -> None:
     assert abs(estimates.mean() - exact.mean()) < 3.0 * estimates.std() / 8.0
     assert 0.0 < estimates.std() < 3e-3
     np.testing.assert_allclose(made.estimated_value_of(responding, 10**12), exact)
+    with pytest.raises(WrongUsage, match="0 histories"):
+        made.estimated_value_of(responding, 0)
 
 
 def test_policies_are_asked_in_parts_of_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None:
