@@ -82,17 +82,17 @@ def own_world(patients: int, seed: int) -> World:
     """The structural model of the demonstration; the truth given the true HPV status, and given the record alone."""
     made = generate(2 * patients, seed)
     truths = {given.value: made.truth(PLANS, MONTHS, given)[patients:] for given in reversed(Given)}
-    return World(*_halves(made.cohort), SURVIVAL_OUTCOMES, truths)
+    return World(*halves(made.cohort), SURVIVAL_OUTCOMES, truths)
 
 
 def other(patients: int, seed: int, confounder: bool = False) -> World:
     """A structurally different world; the truth given the record."""
     made = other_world(2 * patients, seed, confounder)
     truths = {Given.RECORDED.value: made.truth(PLANS, MONTHS)[patients:]}
-    return World(*_halves(made.cohort), OTHER_OUTCOMES, truths)
+    return World(*halves(made.cohort), OTHER_OUTCOMES, truths)
 
 
-def _halves(cohort: Cohort) -> tuple[Cohort, Cohort]:
+def halves(cohort: Cohort) -> tuple[Cohort, Cohort]:
     """Those to learn from, and those to ask about."""
     first, second = np.split(np.arange(cohort.size), 2)
     return _some(cohort, first), _some(cohort, second)

@@ -27,6 +27,8 @@ class Risks:
     """Cumulative incidence, also after a distant failure; death competes."""
     distant: FloatArray
     """Cumulative incidence, also after a locoregional failure; death competes."""
+    months: FloatArray
+    """Expected months of life from `LANDMARK` to that month: restricted mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class _Rates:
 
 @dataclass(frozen=True, slots=True)
 class _Occupancy:
-    """Probabilities of the living states, and the cumulative incidences so far."""
+    """Probabilities of the living states, and the cumulative incidences and months of life so far."""
 
     free: FloatArray
     locoregional: FloatArray
@@ -53,6 +55,7 @@ class _Occupancy:
     both: FloatArray
     ever_locoregional: FloatArray
     ever_distant: FloatArray
+    months: FloatArray
 
 
 def risks_at(log: LogHazards, months: Sequence[float], course: Course) -> list[Risks]:
@@ -60,7 +63,7 @@ def risks_at(log: LogHazards, months: Sequence[float], course: Course) -> list[R
     ratios = LogHazards(*(np.exp(part) for part in (log.death, log.locoregional, log.distant, log.after_failure)))
     shape = np.broadcast_shapes(log.death.shape, log.locoregional.shape, log.distant.shape)
     zero = np.zeros(shape)
-    state = _Occupancy(np.ones(shape), zero, zero, zero, zero, zero)
+    state = _Occupancy(np.ones(shape), zero, zero, zero, zero, zero, zero)
     month, results = LANDMARK, []
     for target in months:
         inside = [edge for edge in course.breaks if month < edge < target]
@@ -74,7 +77,7 @@ def risks_at(log: LogHazards, months: Sequence[float], course: Course) -> list[R
 
 def _risks(state: _Occupancy) -> Risks:
     alive = state.free + state.locoregional + state.distant + state.both
-    return Risks(1.0 - alive, state.ever_locoregional, state.ever_distant)
+    return Risks(1.0 - alive, state.ever_locoregional, state.ever_distant, state.months)
 
 
 def _rates(ratios: LogHazards, month: float, c: Course) -> _Rates:
@@ -109,17 +112,24 @@ def _advance(s: _Occupancy, r: _Rates, h: float) -> _Occupancy:
     by_lr, by_dm = to_lr / (leave_lr - leave_free), to_dm / (leave_dm - leave_free)
     in_lr = s.locoregional * months_lr + by_lr * (months_free - months_lr)
     in_dm = s.distant * months_dm + by_dm * (months_free - months_dm)
+    both = (
+        s.both * stay_both
+        + r.distant_after_locoregional * (s.locoregional * lr_to_both + by_lr * (free_to_both - lr_to_both))
+        + r.locoregional_after_distant * (s.distant * dm_to_both + by_dm * (free_to_both - dm_to_both))
+    )
+    # Whoever came into the state and is no longer in it has left it at its constant rate.
+    came_to_both = s.both + r.distant_after_locoregional * in_lr + r.locoregional_after_distant * in_dm
+    in_both = (came_to_both - both) / leave_both
     return _Occupancy(
         free=s.free * np.exp(-leave_free * h),
         locoregional=s.locoregional * stay_lr + to_lr * _divided(leave_free, leave_lr, stay_lr, h),
         distant=s.distant * stay_dm + to_dm * _divided(leave_free, leave_dm, stay_dm, h),
-        both=s.both * stay_both
-        + r.distant_after_locoregional * (s.locoregional * lr_to_both + by_lr * (free_to_both - lr_to_both))
-        + r.locoregional_after_distant * (s.distant * dm_to_both + by_dm * (free_to_both - dm_to_both)),
+        both=both,
         ever_locoregional=s.ever_locoregional
         + r.locoregional * s.free * months_free
         + r.locoregional_after_distant * in_dm,
         ever_distant=s.ever_distant + r.distant * s.free * months_free + r.distant_after_locoregional * in_lr,
+        months=s.months + s.free * months_free + in_lr + in_dm + in_both,
     )
 
 

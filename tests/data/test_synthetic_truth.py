@@ -3,6 +3,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from scipy.integrate import simpson
 from scipy.linalg import expm
 
 from data.errors import WrongUsage
@@ -152,6 +153,16 @@ def test_the_closed_form_is_the_matrix_exponential(log: dict[str, float]) -> Non
     hazards = LogHazards(**{name: np.array([value]) for name, value in log.items()})
     closed = [[r.death[0], r.locoregional[0], r.distant[0]] for r in risks_at(hazards, months, PARAMETERS.course)]
     np.testing.assert_allclose(closed, _by_matrix_exponential(log, months), atol=1e-6)
+
+
+def test_months_of_life_are_the_area_under_survival() -> None:
+    rng = np.random.default_rng(0)
+    hazards = LogHazards(*rng.normal(0.0, 1.0, (4, 20)))
+    months = np.arange(6.0, 60.01, 0.25)
+    risks = risks_at(hazards, list(months), PARAMETERS.course)
+    alive = np.stack([1.0 - risk.death for risk in risks])
+    area = [simpson(alive[:stop], x=months[:stop], axis=0) for stop in (9, len(months))]
+    np.testing.assert_allclose([risks[8].months, risks[-1].months], area, atol=1e-6)
 
 
 @pytest.fixture(scope="module")
