@@ -32,10 +32,8 @@ from twin.timeline import OPEN, agrees, effect_months, plan_digits
 COARSE: Final = Accuracy(np.array([0.0, 3.0, 6.0, 12.0, 24.0, 36.0, 48.0]), 0.01)
 """For hundreds of histories: what one adds to a loss is then right to 0.002 on average (tested), while the losses of
 each plan are set to what they are exactly."""
-DRAWN: Final = Accuracy(np.array([0.0, 3.0, 6.0, 8.0, 10.0, 12.0, 15.0, 18.0, 24.0, 30.0, 36.0, 48.0]), 0.01)
-"""For the draws, of which only differences between plans are read: nine in ten losses are right to 0.003 (tested)"""
-FEW_HISTORIES: Final = 32
-"""Up to so many they are followed as finely as risks are stated"""
+MIDDLE: Final = Accuracy(np.array([0.0, 3.0, 6.0, 8.0, 10.0, 12.0, 15.0, 18.0, 24.0, 30.0, 36.0, 48.0]), 0.01)
+"""For patients in whom states are recorded, and for draws: nine in ten losses are right to 0.003 (tested)"""
 PATIENTS_AT_ONCE: Final = 128
 """Whose histories are held in memory together"""
 SAME_DIGITS: Final = 9
@@ -205,7 +203,7 @@ def drawn_losses(twin: FittedTwin, frame: pd.DataFrame, standing: Standing, rows
     if standing.nothing_seen:
         return _drawn_from_time_zero(twin, asked, standing)
     builder = _Builder(twin, standing, _Rows.drawn(twin, asked))
-    losses = np.stack([builder.at_once(plan, DRAWN) for plan in going_on(twin, standing)], axis=1)
+    losses = np.stack([builder.at_once(plan, MIDDLE) for plan in going_on(twin, standing)], axis=1)
     return np.moveaxis(losses.reshape(len(rows), -1, *losses.shape[1:]), 1, 0)
 
 
@@ -213,7 +211,7 @@ def _drawn_from_time_zero(twin: FittedTwin, asked: pd.DataFrame, standing: Stand
     """The same where no state is recorded: all plans and patients at once."""
     marginal, spec, horizon = twin.marginal, twin.spec, horizon_months(twin)
     digits = np.array([plan_digits(spec, plan) for plan in going_on(twin, standing)])
-    months = np.concatenate([DRAWN.cuts, effect_months(spec, digits).ravel(), [horizon, standing.alive_until]])
+    months = np.concatenate([MIDDLE.cuts, effect_months(spec, digits).ravel(), [horizon, standing.alive_until]])
     edges = np.unique(months[months <= horizon])
     result = np.empty((marginal.draws, len(asked), len(digits), len(twin.outcomes)))
     for rows, patients in marginal.batches(marginal.known(asked, spec)):
@@ -263,11 +261,11 @@ class _Builder:
         depth = self._steps_before(max(k for k, digit in enumerate(self.standing.so_far) if digit == OPEN))
         kept = tree.agreeing(self.standing.observed)
         hidden = len(kept[self.behind])
-        few = len(kept[depth]) <= FEW_HISTORIES or bool(self.standing.barred)
-        losses, likely = self._at(plan, tree, kept[: depth + 1], FINE if few else COARSE)
+        exactly = self.standing.nothing_seen and not self.standing.barred
+        losses, likely = self._at(plan, tree, kept[: depth + 1], COARSE if exactly else MIDDLE)
         losses = losses.reshape(len(losses), hidden, -1, losses.shape[-1]).sum(axis=1)
         likely = likely.reshape(len(likely), hidden, -1).sum(axis=1)
-        if not few:
+        if exactly:
             total = losses.sum(axis=1)
             share = np.divide(self.at_once(plan, FINE), total, out=np.ones_like(total), where=total > 0)
             losses *= share[:, None]
@@ -290,16 +288,19 @@ class _Builder:
         return Tree.grow(self.twin.states.transitions, self.twin.spec, inputs, draw, digits)
 
     def _probabilities(self, tree: Tree, depth: int) -> Floats:
-        """(rows, nodes) of every node of a depth, without the manners that are barred.
+        """(rows, nodes) of every node of a depth, without the manners that are barred from here on.
 
         A manner that is not chosen because it is not possible says nothing about the patient.
         """
-        levels = tuple(self._without_barred(level) for level in tree.levels[:depth])
-        return replace(tree, levels=levels).probabilities(depth)
+        if not self.standing.barred:
+            return tree.probabilities(depth)
+        behind = self.behind
+        ahead = (self._without_barred(level) for level in tree.levels[behind:depth])
+        return replace(tree, levels=(*tree.levels[:behind], *ahead)).probabilities(depth)
 
     def _without_barred(self, level: Level) -> Level:
         step = level.model.step
-        if not step.manner or not self.standing.barred or level.codes[0, 0] == UNOBSERVED:
+        if not step.manner or level.codes[0, 0] == UNOBSERVED:
             return level
         column = self.twin.spec.decisions[step.decision].column
         possible = [
