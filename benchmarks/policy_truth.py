@@ -25,7 +25,7 @@ import pandas as pd
 from benchmarks._other_policies import other_policies
 from benchmarks._own_policies import own_policies
 from benchmarks.policy_worlds import Decide, PolicyWorld
-from benchmarks.truth import fit_settings, numbers
+from benchmarks.truth import fit_settings, known_at_first, numbers
 from data.cohort import Cohort
 from data.dictionary import load_specification
 from data.errors import GeminaError, Refused, WrongUsage
@@ -36,7 +36,9 @@ from twin.capability import capability
 from twin.evaluation.plans_given import complete_plans
 from twin.evaluation.references import Reference, RidgeCox, RidgeLogistic, reference_inputs
 from twin.evaluation.targets import target
-from twin.fitting import FitSettings
+from twin.fitting import FitSettings, fit_twin
+from twin.policy.exact import NO, YES, best, spread
+from twin.policy.table import Table
 from twin.policy.utility import HORIZON_MONTHS, Weights, utility
 from twin.threads import one_thread
 from twin.timeline import plan_digits
@@ -50,6 +52,7 @@ BEST_FIXED: Final = "best fixed plan"
 """By the truth, on the patients asked about: more than anybody can know"""
 BEST_EACH: Final = "best plan of each"
 """The same for each patient: what no policy can surpass that decides everything at time zero"""
+TWIN: Final = "twin, exact"
 GREEDY: Final = "ridge Cox, a plan each"
 FIXED_BY_COHORT: Final = "ridge Cox, one plan"
 LEAST_RECOVERED: Final = {"own": 0.6, "other": 0.5, "other-confounded": 0.25}
@@ -83,6 +86,28 @@ class Planned:
         return np.asarray(self.digits[patients, self.decisions.index(decision)])
 
 
+@dataclass(frozen=True, eq=False)
+class Exact:
+    """The best policy by a twin: at every history that is recorded, the option that loses less."""
+
+    table: Table
+    weights: Floats
+    """(outcomes,) as the twin orders them"""
+
+    @classmethod
+    def learnt(cls, world: PolicyWorld, settings: FitSettings) -> Exact:
+        """By the twin of the world's cohort, for the patients asked about."""
+        twin = fit_twin(world.cohort, settings)
+        weights = world.weights.array(twin.outcomes)
+        table = Table.of(twin, known_at_first(world.asked), lambda some: best(spread(weights, some.size)))
+        return cls(table, weights)
+
+    def __call__(self, decision: str, patients: Integers, frame: pd.DataFrame) -> Floats:
+        """As `Decide`."""
+        costs = self.table.at(decision, patients, frame).losses @ self.weights
+        return np.asarray(costs[:, YES] < costs[:, NO], dtype=float)
+
+
 def policies(world: PolicyWorld, settings: FitSettings) -> Mapping[str, Decide]:
     """Policies learnt from the world's cohort, by name: those that are judged.
 
@@ -93,7 +118,11 @@ def policies(world: PolicyWorld, settings: FitSettings) -> Mapping[str, Decide]:
         stated = plug_in(world.cohort, world.asked, world.outcomes, world.weights)
     best = stated.argmax(axis=1)
     one = np.full(world.asked.size, stated.mean(axis=0).argmax())
-    return {GREEDY: Planned.of(world, best), FIXED_BY_COHORT: Planned.of(world, one)}
+    return {
+        TWIN: Exact.learnt(world, settings),
+        GREEDY: Planned.of(world, best),
+        FIXED_BY_COHORT: Planned.of(world, one),
+    }
 
 
 Policies = Callable[[PolicyWorld, FitSettings], Mapping[str, Decide]]
