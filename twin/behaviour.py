@@ -131,7 +131,9 @@ class Habit:
 
     def inputs(self, known: Known) -> Floats:
         """(n, p + flags) centred inputs of patients as they are known at the decision's moment."""
-        values = known.frame.reindex(columns=list(self.flags)).to_numpy(dtype=float)
+        unknown = np.full(known.size, np.nan)
+        flags = np.array([known.columns.get(flag, unknown) for flag in self.flags], dtype=float)
+        values = flags.reshape(len(self.flags), known.size).T
         return np.hstack([self.encoding.encode(known), np.nan_to_num(values - self.shares)])
 
     def chance(self, inputs: Floats) -> Floats:

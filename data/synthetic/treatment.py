@@ -50,16 +50,16 @@ class Physicians:
 
     def induction(self, b: Baseline, frailty: FloatArray) -> BoolArray:
         """Mostly for extensive nodal disease."""
-        return happens(self.draw("induction"), _induction_logit(b, frailty, self.parameters.induction_habit))
+        return happens(self.draw("induction"), induction_logit(b, frailty, self.parameters.induction_habit))
 
     def concurrent(self, b: Baseline, frailty: FloatArray, induction: BoolArray, primary: IntArray) -> BoolArray:
         """Mostly by T; less after a good response to induction."""
-        logit = _concurrent_logit(b, frailty, induction, primary, self.parameters.concurrent_habit)
+        logit = concurrent_logit(b, frailty, induction, primary, self.parameters.concurrent_habit)
         return happens(self.draw("concurrent"), logit)
 
     def dissection(self, b: Baseline, frailty: FloatArray, primary: IntArray, nodal: IntArray) -> BoolArray:
         """Mostly for a nodal response short of complete."""
-        return happens(self.draw("dissection"), _neck_logit(b, frailty, primary, nodal, self.parameters.neck_habit))
+        return happens(self.draw("dissection"), neck_logit(b, frailty, primary, nodal, self.parameters.neck_habit))
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,8 @@ class Forced:
         return self.digits[:, 2]
 
 
-def _induction_logit(b: Baseline, frailty: FloatArray, p: InductionHabit) -> FloatArray:
+def induction_logit(b: Baseline, frailty: FloatArray, p: InductionHabit) -> FloatArray:
+    """(patients,) log-odds of induction."""
     return np.asarray(
         p.intercept
         + np.array(p.t_stage)[b.t]
@@ -114,9 +115,10 @@ def _induction_logit(b: Baseline, frailty: FloatArray, p: InductionHabit) -> Flo
     )
 
 
-def _concurrent_logit(
+def concurrent_logit(
     b: Baseline, frailty: FloatArray, induction: BoolArray, primary: IntArray, p: ConcurrentHabit
 ) -> FloatArray:
+    """(patients,) log-odds of concurrent therapy; `primary` is the response to induction."""
     after = p.after_induction + p.induction_per_year * (b.year - REFERENCE_YEAR)
     return np.asarray(
         p.intercept
@@ -132,7 +134,8 @@ def _concurrent_logit(
     )
 
 
-def _neck_logit(b: Baseline, frailty: FloatArray, primary: IntArray, nodal: IntArray, p: NeckHabit) -> FloatArray:
+def neck_logit(b: Baseline, frailty: FloatArray, primary: IntArray, nodal: IntArray, p: NeckHabit) -> FloatArray:
+    """(patients,) log-odds of a planned neck dissection; the responses are those to radiotherapy."""
     return np.asarray(
         np.array(p.by_nodal_response)[nodal]
         + np.array(p.n_stage)[b.n]
