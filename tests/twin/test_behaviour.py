@@ -6,19 +6,26 @@ import pandas as pd
 import pytest
 from pydantic import TypeAdapter
 from scipy.special import expit, logit
+from scipy.stats import rankdata
 
 from data.cohort import Cohort, typed_frame
 from data.dictionary import load_specification
 from data.errors import NotFound
 from data.schema import Role
 from data.synthetic import generate
-from twin.behaviour import FOLDS, Behaviour, caliper, cross_folds, distance, fit_behaviour
+from tests.fixtures.other_world import other_world
+from twin.behaviour import FOLDS, Behaviour, Bend, _left_out, caliper, cross_folds, distance, fit_behaviour
+from twin.models.logistic import fit_ridge_logistic
+from twin.models.posterior import LogisticProblem
 from twin.threads import one_thread
 
 SPEC = load_specification()
 DECISIONS = ("induction_chemo", "concurrent_chemo", "neck_dissection")
 PUBLISHED_AUC = (0.80, 0.81, 0.67)
 """Linear and tree models of the reference cohort, for the three decisions"""
+LEARNT = 1500
+"""Patients of a seed who teach; those after them are asked about"""
+OTHERS = 20_000
 
 
 def made(columns: dict[str, object]) -> Cohort:
@@ -41,7 +48,19 @@ def own_reasons(patients: int, seed: int) -> tuple[Cohort, np.ndarray]:
 
 @cache
 def structural() -> Cohort:
-    return generate(1500, seed=0).cohort
+    return generate(LEARNT, seed=0).cohort
+
+
+def expected_error(yes: np.ndarray, probability: np.ndarray) -> float:
+    """Over tenths of the patients, with neither the product's groups nor its sums."""
+    tenths = np.array_split(np.argsort(probability, kind="stable"), 10)
+    return float(np.mean([abs(yes[rows].mean() - probability[rows].mean()) for rows in tenths]))
+
+
+def ranking(yes: np.ndarray, probability: np.ndarray) -> float:
+    """AUC from the sum of ranks (Mann and Whitney 1947)."""
+    above = rankdata(probability)[yes].sum() - yes.sum() * (yes.sum() + 1) / 2
+    return float(above / (yes.sum() * (~yes).sum()))
 
 
 @cache
@@ -111,6 +130,85 @@ def test_defect_07_propensity_of_each_decision_is_its_own() -> None:
     moved = [np.mean(behaviour.probability(older, d) - behaviour.probability(cohort.frame, d)) for d in DECISIONS]
     assert moved[0] > 0.2
     assert np.abs(moved[1:]).max() < 0.05
+
+
+def test_probabilities_are_calibrated_in_patients_whom_nobody_taught() -> None:
+    """What physicians planned, not what a registry holds, is the truth: a dissection after a failure was no plan."""
+    made = generate(LEARNT + OTHERS, seed=0)
+    happened, asked = made.happened, made.cohort.frame.iloc[LEARNT:].reset_index(drop=True)
+    planned = np.column_stack([happened.induction, happened.agent > 0, happened.planned_dissection])[LEARNT:]
+    pd.testing.assert_frame_equal(made.cohort.frame.iloc[:LEARNT], structural().frame)
+    for k, (decision, least) in enumerate(zip(DECISIONS, (0.80, 0.80, 0.66), strict=True)):
+        lived = asked[decision].notna().to_numpy()
+        yes, probability = planned[lived, k], structural_behaviour().probability(asked, decision)[lived]
+        assert expected_error(yes, probability) <= 0.03
+        assert ranking(yes, probability) >= least
+        assert probability.mean() == pytest.approx(yes.mean(), abs=0.02)
+
+
+def test_habits_that_are_rules_are_calibrated_too() -> None:
+    """In the other world a rule with exceptions decides on induction, which main effects alone get wrong."""
+    made = other_world(LEARNT + OTHERS, seed=5)
+    behaviour = fit_behaviour(dataclasses.replace(made.cohort, frame=made.cohort.frame.iloc[:LEARNT]))
+    asked = made.cohort.frame.iloc[LEARNT:].reset_index(drop=True)
+    lives = made.lives
+    planned = np.column_stack([lives.induction, lives.concurrent, lives.dissection])[LEARNT:]
+    for k, decision in enumerate(DECISIONS):
+        lived = asked[decision].notna().to_numpy()
+        assert expected_error(planned[lived, k], behaviour.probability(asked, decision)[lived]) <= 0.03
+    habit = behaviour.habit("induction_chemo")
+    straight = dataclasses.replace(habit, bend=Bend.none())
+    inputs = habit.inputs(behaviour.known(asked, "induction_chemo"))
+    assert expected_error(planned[:, 0], habit.chance(inputs)) < 0.7 * expected_error(
+        planned[:, 0], straight.chance(inputs)
+    )
+    assert (np.diff(habit.bend.slopes) != 0).any()
+
+
+def test_leaving_a_patient_out_is_what_refits_without_the_patient_say() -> None:
+    rng = np.random.default_rng(6)
+    inputs = rng.normal(size=(150, 8)) * 0.7
+    yes = (rng.random(150) < expit(inputs @ rng.normal(size=8) - 0.5)).astype(float)
+    precision = np.full(8, 0.6**-2.0)
+    problem = LogisticProblem(inputs, yes, np.zeros(150), np.empty((150, 0)))
+    found = _left_out(problem, problem.mode(precision, None))
+    fitted = fit_ridge_logistic(inputs, yes, np.ones(150), precision)
+    exact = []
+    for row in range(150):
+        others = np.arange(150) != row
+        refitted = fit_ridge_logistic(inputs[others], yes[others], np.ones(149), precision)
+        exact.append(refitted[0] + inputs[row] @ refitted[1:])
+    moved = np.array(exact) - (fitted[0] + inputs @ fitted[1:])
+    assert np.abs(found - exact).max() < 0.15 * np.abs(moved).max()
+    assert np.corrcoef(found, exact)[0, 1] > 0.999
+
+
+def test_a_bend_is_the_curve_through_its_points() -> None:
+    bend = Bend(shift=0.5, knots=np.array([-1.0, 2.0]), slopes=np.array([0.5, 2.0, 1.0]))
+    at = np.array([-3.0, -1.0, 0.0, 2.0, 5.0])
+    np.testing.assert_allclose(bend.calibrated(at), [-1.0, 0.0, 2.0, 6.0, 9.0])
+    np.testing.assert_array_equal(Bend.none().calibrated(at), at)
+
+
+def test_nobody_is_less_likely_for_more_reason() -> None:
+    """No decision depends on anything here: whatever the curve learns is chance, and it never falls."""
+    cohort, _ = own_reasons(200, seed=11)
+    rng = np.random.default_rng(2)
+    for _ in range(5):
+        frame = cohort.frame.assign(**{decision: rng.permutation(cohort.frame[decision]) for decision in DECISIONS})
+        for habit in fit_behaviour(dataclasses.replace(cohort, frame=frame)).habits:
+            assert (habit.bend.slopes >= 0).all()
+            assert (np.diff(habit.bend.knots) > 0).all()
+
+
+def test_a_habit_without_reasons_is_the_share() -> None:
+    cohort, _ = own_reasons(300, seed=7)
+    frame = cohort.frame.assign(age_years=60.0, pack_years=0.0, ecog=1.0)
+    rng = np.random.default_rng(1)
+    frame["induction_chemo"] = (rng.random(300) < 0.3).astype(float)
+    behaviour = fit_behaviour(dataclasses.replace(cohort, frame=frame))
+    found = behaviour.probability(frame, "induction_chemo")
+    np.testing.assert_allclose(found, frame["induction_chemo"].mean(), atol=0.01)
 
 
 def test_defect_08_caliper_and_spread_share_one_scale() -> None:

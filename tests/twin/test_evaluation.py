@@ -224,6 +224,7 @@ def test_document_has_what_the_contract_names():
     assert {"twin_in_random_folds"} < set(document["splits"][0]["outcomes"]["death"]["models"])
     for of_decision in document["decisions"].values():
         assert {"auc", "ece", "brier", "patients", "given"} <= set(of_decision)
+        assert {"debiased_ece", "calibration_slope", "calibration_intercept"} <= set(of_decision)
     assert set(document["decisions"]) == {decision.column for decision in small_cohort().spec.decisions}
     for group in death["subgroups"]:
         assert set(group["models"]) == (set() if group["suppressed"] else set(death["models"]))

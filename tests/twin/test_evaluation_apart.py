@@ -51,6 +51,9 @@ def test_decisions_are_scored_as_the_behaviour_model_scores_itself():
         assert one.auc.value == pytest.approx(quality.auc)
         assert one.ece.value == pytest.approx(quality.ece)
         assert one.auc.lower < one.auc.value < one.auc.upper
+        assert 0.0 <= one.debiased_ece.value < 0.05
+        assert one.calibration_slope.lower < one.calibration_slope.value < one.calibration_slope.upper
+        assert one.calibration_intercept.lower < 0.0 < one.calibration_intercept.upper
 
 
 def test_nobody_is_scored_on_a_decision_that_came_too_late_or_was_brought_about():

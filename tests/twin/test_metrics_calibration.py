@@ -6,7 +6,7 @@ from scipy.optimize import minimize
 from scipy.stats import chisquare, kstest
 from sklearn.linear_model import LogisticRegression
 
-from twin.metrics.binary import expected_calibration_error
+from twin.metrics.binary import debiased_calibration_error, expected_calibration_error
 from twin.metrics.calibration import (
     CLOGLOG,
     LOGIT,
@@ -184,3 +184,29 @@ def test_expected_calibration_error_by_hand():
     assert expected_calibration_error(positive, risk, bins=2)[0] == pytest.approx(0.125)
     doubled = np.array([[2.0] * 4 + [0.0] * 4])
     assert expected_calibration_error(positive, risk, doubled, bins=2)[0] == pytest.approx(0.25)
+
+
+def test_debiased_calibration_error_by_hand():
+    """Two groups of four: residuals of mean 1/4 with variance 1/3 / 4, and of mean 0: the square is 1/16 - 1/12 < 0."""
+    risk = np.repeat([0.25, 0.75], 4)
+    positive = np.array([1, 1, 0, 0, 1, 1, 1, 0], dtype=bool)
+    assert debiased_calibration_error(positive, risk, bins=2)[0] == 0.0
+    positive[2:4] = True
+    # Means .75 and 0, variances of a mean 0 and (1/4) / 4: (4 * .75**2 - 4 / 16) / 8.
+    assert debiased_calibration_error(positive, risk, bins=2)[0] == pytest.approx(np.sqrt((2.25 - 0.25) / 8))
+    first_only = np.array([[1.0] * 4 + [0.0] * 4])
+    assert debiased_calibration_error(positive, risk, first_only, bins=2)[0] == pytest.approx(0.75)
+
+
+def test_debiased_calibration_error_leaves_out_what_chance_adds():
+    rng = np.random.default_rng(3)
+    risk = rng.uniform(0.1, 0.8, 500)
+    for shift in (0.0, 0.1):
+        drawn = [rng.random(500) < risk + shift for _ in range(300)]
+        found = np.array([debiased_calibration_error(positive, risk)[0] for positive in drawn])
+        plain = np.array([expected_calibration_error(positive, risk)[0] for positive in drawn])
+        if shift:
+            assert np.sqrt((found**2).mean()) == pytest.approx(shift, abs=0.005)
+        else:
+            assert 0.3 < (found == 0.0).mean() < 0.7
+            assert np.median(found) < 0.015 < 0.03 < np.median(plain)

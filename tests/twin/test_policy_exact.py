@@ -73,7 +73,11 @@ def test_a_whole_plan_costs_what_the_twin_predicts_for_it(moment: str) -> None:
                 risks = draws[name][0][:, k]
                 alive_until = max(months[0], _alive_until(moment, some))
                 lost = months_lost(risks, months) if name == "death" else risks[:, -1]
-                assert losses[:, j] == pytest.approx(lost, abs=5e-4 if moment == "decision_ic" else 4e-3), (name, plan, alive_until)
+                assert losses[:, j] == pytest.approx(lost, abs=5e-4 if moment == "decision_ic" else 4e-3), (
+                    name,
+                    plan,
+                    alive_until,
+                )
 
 
 def _alive_until(moment: str, some: Prospects) -> float:

@@ -1,8 +1,9 @@
 """How well the physicians' decisions are foretold: a cohort in, quality of its behaviour model out.
 
 The probability of a decision is also its propensity, on which comparisons of treatments rest: what matters there is
-that it is calibrated. A propensity that ranks nearly perfectly is no gain; it says that patients with and without the
-treatment have little in common.
+that it is calibrated. In some hundred patients the expected calibration error is mostly chance (perfect probabilities
+of 500 patients show about .04), so that what is left without it, slope and intercept stand beside it. A propensity that
+ranks nearly perfectly is no gain; it says that patients with and without the treatment have little in common.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from data.schema import Decision
 from twin.arrays import Flags
 from twin.behaviour import Behaviour, cross_folds, fit_behaviour, triggered
 from twin.capability import capability
-from twin.metrics.binary import brier, expected_calibration_error
+from twin.metrics.binary import brier, debiased_calibration_error, expected_calibration_error
+from twin.metrics.calibration import LOGIT, recalibration
 from twin.metrics.discrimination import auc
 from twin.metrics.intervals import MetricValue, estimate, resample_counts
 from twin.models.followup import FIRST_DAY_MONTHS
@@ -36,6 +38,12 @@ class DecisionEvaluation:
     auc: MetricValue
     ece: MetricValue
     """Expected calibration error over tenths of the probability"""
+    debiased_ece: MetricValue
+    """The same without what chance adds, as a root mean square (`binary.debiased_calibration_error`)"""
+    calibration_slope: MetricValue
+    """1 is right; below 1, probabilities are too extreme"""
+    calibration_intercept: MetricValue
+    """0 is right; above 0, probabilities are too low"""
     brier: MetricValue
 
 
@@ -60,6 +68,7 @@ def _evaluated(
     probability = behaviour.out_of_fold(decision.column)[rows]
     folds = cross_folds(cohort.size, seed)[rows].astype(np.int64)
     counts = resample_counts(len(yes), resamples, seed)
+    slope, intercept = recalibration(yes, probability, counts, LOGIT)
     return DecisionEvaluation(
         decision=decision.column,
         label=decision.label,
@@ -67,6 +76,9 @@ def _evaluated(
         given=int(yes.sum()),
         auc=estimate(auc(yes, probability, counts, folds)),
         ece=estimate(expected_calibration_error(yes, probability, counts), recentred=True),
+        debiased_ece=estimate(debiased_calibration_error(yes, probability, counts), recentred=True),
+        calibration_slope=estimate(slope),
+        calibration_intercept=estimate(intercept),
         brier=estimate(brier(yes, probability, counts)),
     )
 

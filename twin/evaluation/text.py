@@ -251,9 +251,13 @@ def _decisions(evaluation: Evaluation) -> Iterator[str]:
     if not evaluation.decisions:
         return
     yield "How well the physicians' decisions are foretold"
-    rows: list[Sequence[str]] = [("", "given", "AUC", "calibration error", "Brier")]
+    rows: list[Sequence[str]] = [("", "given", "AUC", "calibration error", "without chance", "slope", "Brier")]
     rows += [
-        (one.label, f"{one.given} of {one.patients}", _of(one.auc), _of(one.ece), _of(one.brier))
+        (
+            one.label,
+            f"{one.given} of {one.patients}",
+            *(_of(metric) for metric in (one.auc, one.ece, one.debiased_ece, one.calibration_slope, one.brier)),
+        )
         for one in evaluation.decisions
     ]
     yield from aligned(rows)

@@ -64,7 +64,7 @@ class NumberInput:
             encoded.append(np.where(missing, 0.0, (values - self.mean) / self.scale))
         if self.missing_share:
             encoded.append(missing - self.missing_share)
-        return np.column_stack(encoded)
+        return np.stack(encoded, axis=1)
 
     def outside(self, known: Known) -> list[str]:
         """For each patient, why the value is unlike anything in the cohort; empty when it is not."""
