@@ -28,7 +28,13 @@ from twin.prediction import FittedTwin
 from twin.symptoms import SymptomModel, fit_symptoms
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
     from twin.assessment import Assessment
+    from twin.policy.options import Exclusion
+    from twin.policy.utility import Weights
 
 DEMONSTRATION: Final = "demonstration"
 """Name of the synthetic cohort that a fresh installation shows."""
@@ -219,6 +225,24 @@ class Workspace:
         except Refused as reason:
             return None, {"symptoms": {"fitted": False, "reason": reason.what}}
         return model, {"symptoms": {"fitted": True, "ratings": len(table.given), "ratings_digest": table.digest}}
+
+    def recommend(
+        self,
+        twin: FittedTwin,
+        frame: pd.DataFrame,
+        weights: Weights,
+        excluded: Sequence[Exclusion] = (),
+        progress: Progress | None = None,
+    ) -> pd.DataFrame:
+        """What `twin.policy.recommendation.recommend` says of patients, worked out by all cores where there are many.
+
+        Raises:
+            Refused: a decision of a patient contradicts one that the cohort holds.
+            WrongUsage: both options of a decision are ruled out.
+        """
+        from twin.policy.many import recommend_many  # imported here: a page that only reads need not wait for it
+
+        return recommend_many(twin, frame, weights, None, excluded, progress)
 
     def promote(self, version: str) -> None:
         """Let a fitted twin serve its cohort; its files are verified first.

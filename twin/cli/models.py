@@ -37,7 +37,6 @@ DEFAULT_HORIZONS_MONTHS: Final = (12.0, 24.0, 36.0, 48.0, 60.0)
 DEFAULT_EVIDENCE_WEIGHT: Final = FitSettings.evidence_weight
 
 LATER: Final = {
-    "recommend": "0.3, with the policy that is checked against the exact optimum",
     "explain": "0.4, with exact attributions",
     "similar": "0.4, with matched comparable patients",
     "report": "0.4, with the board sheet",
@@ -62,6 +61,7 @@ def register(program: typer.Typer) -> None:
     program.command("evaluate")(evaluate)
     program.command("card")(card)
     program.command("predict")(predict)
+    program.command("recommend")(recommend)
     for name in LATER:
         program.command(name, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(_later(name))
 
@@ -199,6 +199,44 @@ def predict(
     say(f"{out}: {len(predictions)} risks of {known.size} patients by {twin.version}")
     if states is not None:
         say(f"{states}: {len(seen)} probabilities of what may be seen on the way")
+    return code
+
+
+def recommend(
+    patients: Annotated[Path, typer.Option(help="Patients in canonical columns; only what is known so far.")],
+    out: Annotated[Path, typer.Option(help="File to write: CSV, or Parquet when it ends in .parquet.")],
+    weights: Annotated[
+        str, typer.Option(help="Weights of losses, e.g. death=1,aspiration_6m=0.5; else those of the disease.")
+    ] = "",
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="An option to rule out, e.g. induction_chemo=1; again for more.")
+    ] = None,
+    cohort: CohortChoice = None,
+    model: ModelOption = None,
+    store: StoreOption = None,
+) -> int:
+    """The next decision of each patient: what is recommended, how much better it is, how sure, and why not.
+
+    Judged from which cells are filled. Whoever has nothing left to decide gets no row.
+    """
+    from twin.policy.options import Exclusion  # imported here: other commands need not wait for them
+    from twin.policy.utility import Weights
+
+    desk = workspace(store)
+    twin = chosen_twin(desk, cohort, model)
+    wanted = Weights.parse(twin.spec, weights)
+    excluded = tuple(Exclusion.parse(twin.spec, text) for text in exclude or ())
+    with progress_bar("recommendation") as report:
+        report(0.0, "reading the patients")
+        known, code = _patients(patients, twin)
+        table = desk.recommend(twin, known.frame, wanted, excluded, report)
+    _write_table(out, table)
+    _remark_not_predicted(twin)
+    decided = known.size - len(table)
+    if decided:
+        remark(f"{decided} of {known.size} patients have nothing left to decide that this twin can compare")
+    abstained = int(table["abstained"].sum())
+    say(f"{out}: {len(table)} recommendations by {twin.version}, {abstained} of them withheld with the reason")
     return code
 
 
