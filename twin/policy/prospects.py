@@ -19,7 +19,7 @@ from scipy.special import exprel
 from data.schema import OutcomeKind, Specification
 from twin.arrays import Floats, Integers
 from twin.models.candidates.incidence import cumulative_incidence
-from twin.models.outcome import Patients, Rows
+from twin.models.outcome import Patients, Rows, plan_increments
 from twin.policy.standing import Standing
 from twin.policy.utility import HORIZON_MONTHS
 from twin.prediction import FittedTwin
@@ -29,7 +29,7 @@ from twin.simulation.tree import Level, Tree
 from twin.simulation.unfold import FINE, Accuracy, Unfolding
 from twin.timeline import OPEN, agrees, effect_months, plan_digits
 
-COARSE: Final = Accuracy(np.array([0.0, 3.0, 6.0, 12.0, 24.0, 36.0, 48.0]), 0.01)
+COARSE: Final = Accuracy(np.array([0.0, 6.0, 18.0, 36.0]), 0.01)
 """For hundreds of histories: what one adds to a loss is then right to 0.002 on average (tested), while the losses of
 each plan are set to what they are exactly."""
 MIDDLE: Final = Accuracy(np.array([0.0, 3.0, 6.0, 8.0, 10.0, 12.0, 15.0, 18.0, 24.0, 30.0, 36.0, 48.0]), 0.01)
@@ -67,6 +67,12 @@ class Ahead:
     """(n, histories) in those who stand here; sums to 1"""
     losses: Floats
     """(n, histories, outcomes) what each history adds to each loss"""
+
+    def summing_up_to(self, losses: Floats) -> Ahead:
+        """The same with the histories' parts in proportion, so that they sum up to losses (n, outcomes)."""
+        total = self.losses.sum(axis=1)
+        share = np.divide(losses, total, out=np.ones_like(total), where=total > 0)
+        return replace(self, losses=self.losses * share[:, None])
 
     def histories(self, depth: int) -> int:
         """Number of histories after so many steps."""
@@ -179,15 +185,14 @@ def prospects(twin: FittedTwin, frame: pd.DataFrame, standing: Standing) -> Iter
     """
     for start in range(0, len(standing.rows), PATIENTS_AT_ONCE):
         rows = standing.rows[start : start + PATIENTS_AT_ONCE]
-        builder = _Builder(twin, standing, _Rows.fit(twin, frame.iloc[rows].reset_index(drop=True)))
-        yield Prospects(
-            spec=twin.spec,
-            outcomes=twin.outcomes,
-            rows=rows,
-            so_far=standing.so_far,
-            steps_behind=builder.behind,
-            ahead={plan: builder.ahead(plan) for plan in going_on(twin, standing)},
-        )
+        asked = frame.iloc[rows].reset_index(drop=True)
+        builder, plans = _Builder(twin, standing, _Rows.fit(twin, asked)), going_on(twin, standing)
+        if standing.nothing_seen and not standing.barred:
+            exact = _from_time_zero(twin, asked, standing, 0, FINE)[0]
+            ahead = {plan: builder.ahead(plan, COARSE).summing_up_to(exact[:, k]) for k, plan in enumerate(plans)}
+        else:
+            ahead = {plan: builder.ahead(plan, MIDDLE) for plan in plans}
+        yield Prospects(twin.spec, twin.outcomes, rows, standing.so_far, builder.behind, ahead)
 
 
 def drawn_losses(twin: FittedTwin, frame: pd.DataFrame, standing: Standing, rows: Integers) -> Floats:
@@ -201,31 +206,37 @@ def drawn_losses(twin: FittedTwin, frame: pd.DataFrame, standing: Standing, rows
     """
     asked = frame.iloc[rows].reset_index(drop=True)
     if standing.nothing_seen:
-        return _drawn_from_time_zero(twin, asked, standing)
+        return _from_time_zero(twin, asked, standing, twin.marginal.draws, MIDDLE)[1:]
     builder = _Builder(twin, standing, _Rows.drawn(twin, asked))
     losses = np.stack([builder.at_once(plan, MIDDLE) for plan in going_on(twin, standing)], axis=1)
     return np.moveaxis(losses.reshape(len(rows), -1, *losses.shape[1:]), 1, 0)
 
 
-def _drawn_from_time_zero(twin: FittedTwin, asked: pd.DataFrame, standing: Standing) -> Floats:
-    """The same where no state is recorded: all plans and patients at once."""
+def _from_time_zero(
+    twin: FittedTwin, asked: pd.DataFrame, standing: Standing, draws: int, accuracy: Accuracy
+) -> Floats:
+    """(1 + draws, n, plans, outcomes) losses of whole plans where no state is recorded: all of them at once."""
     marginal, spec, horizon = twin.marginal, twin.spec, horizon_months(twin)
     digits = np.array([plan_digits(spec, plan) for plan in going_on(twin, standing)])
-    months = np.concatenate([MIDDLE.cuts, effect_months(spec, digits).ravel(), [horizon, standing.alive_until]])
-    edges = np.unique(months[months <= horizon])
-    result = np.empty((marginal.draws, len(asked), len(digits), len(twin.outcomes)))
-    for rows, patients in marginal.batches(marginal.known(asked, spec)):
+    months = effect_months(spec, digits)
+    cuts = np.concatenate([accuracy.cuts, months.ravel(), [horizon, standing.alive_until]])
+    edges = np.unique(cuts[cuts <= horizon])
+    of_term = marginal.decision_of_term(spec)
+    result = np.empty((1 + draws, len(asked), len(digits), len(twin.outcomes)))
+    for chosen, patients in marginal.batches(marginal.known(asked, spec)):
+        rows = Rows.of(draws, patients.copies)
         for k, outcome in enumerate(twin.outcomes):
             of_outcome = result[..., k]
             if outcome in marginal.binaries:
-                of_outcome[:, rows] = marginal.risks(spec, outcome, patients, digits, edges, 0.0)[1:, ..., 0]
+                of_outcome[:, chosen] = marginal.binaries[outcome].risks(patients, rows, of_term, digits)
                 continue
-            event, rival = marginal.increments(spec, outcome, patients, digits, edges)
-            for plan, hazard in enumerate(event):
-                causes = hazard[None] if rival is None else np.stack([hazard, rival[plan]])
-                drawn = causes[:, patients.copies :]
-                lost, free = _lost(spec.outcome(outcome).kind, drawn, edges, standing.alive_until, horizon)
-                of_outcome[:, rows, plan] = lost / free
+            fitted = marginal.hazards[outcome]
+            models = [fitted.event] if fitted.rival is None else [fitted.event, fitted.rival]
+            hazards = [plan_increments(model, patients, rows, of_term, digits, months, edges) for model in models]
+            for plan, causes in enumerate(zip(*hazards, strict=True)):
+                kind = spec.outcome(outcome).kind
+                lost, free = _lost(kind, np.stack(causes), edges, standing.alive_until, horizon)
+                of_outcome[:, chosen, plan] = rows.collapsed(lost) / rows.collapsed(free)
     return result
 
 
@@ -255,28 +266,20 @@ class _Builder:
     def _steps_before(self, decision: int) -> int:
         return sum(model.step.decision < decision for model in self.twin.states.transitions.steps)
 
-    def ahead(self, plan: str) -> Ahead:
+    def ahead(self, plan: str, accuracy: Accuracy) -> Ahead:
         """What lies ahead under one plan."""
         tree = self._tree(plan)
         depth = self._steps_before(max(k for k, digit in enumerate(self.standing.so_far) if digit == OPEN))
         kept = tree.agreeing(self.standing.observed)
         hidden = len(kept[self.behind])
-        exactly = self.standing.nothing_seen and not self.standing.barred
-        losses, likely = self._at(plan, tree, kept[: depth + 1], COARSE if exactly else MIDDLE)
+        losses, likely = self._at(plan, tree, kept[: depth + 1], accuracy)
         losses = losses.reshape(len(losses), hidden, -1, losses.shape[-1]).sum(axis=1)
         likely = likely.reshape(len(likely), hidden, -1).sum(axis=1)
-        if exactly:
-            total = losses.sum(axis=1)
-            share = np.divide(self.at_once(plan, FINE), total, out=np.ones_like(total), where=total > 0)
-            losses *= share[:, None]
         sights = tuple(Sight(level.model.step, level.codes) for level in tree.levels[self.behind : depth])
         return Ahead(sights, likely / likely.sum(axis=1, keepdims=True), losses)
 
     def at_once(self, plan: str, accuracy: Accuracy) -> Floats:
         """(sums, outcomes) losses of a whole plan, averaged over everything that may be seen."""
-        if self.standing.nothing_seen:  # nothing that the states say matters: there is no need of a tree
-            losses, _ = self._at(plan, Tree(len(self.of.rows.draw), ()), [np.zeros(1, dtype=np.intp)], accuracy)
-            return np.asarray(losses[:, 0])
         tree = self._tree(plan)
         kept = tree.agreeing(self.standing.observed)
         losses, _ = self._at(plan, tree, kept[: tree.telling(kept) + 1], accuracy)
