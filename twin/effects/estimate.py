@@ -10,14 +10,16 @@ import numpy as np
 import pandas as pd
 
 from data.cohort import Cohort
-from data.evidence import load_evidence, load_terms
+from data.evidence import Evidence, load_evidence, load_state_terms, load_terms
 from data.schema import Outcome
 from twin.arrays import AS_THEY_ARE, Floats
 from twin.behaviour import Behaviour, fit_behaviour
 from twin.effects.cohort import cohort_effects
 from twin.effects.combination import CombinedEffects, combine
 from twin.effects.distribution import EffectTerm
-from twin.effects.prior import evidence_prior
+from twin.effects.prior import joint_prior
+from twin.effects.states import StateEffects, seen_states, state_shares
+from twin.streams import stream
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +32,8 @@ class Effects:
     """q terms, the same for every outcome"""
     by_outcome: Mapping[str, CombinedEffects]
     behaviour: Behaviour
+    states: Mapping[str, StateEffects]
+    """By outcome, what decisions do more in those who show a state, before the cohort is asked about that"""
 
     def draws(self, count: int, seed: int) -> dict[str, Floats]:
         """By outcome, (1 + count, q) coefficients of the terms; row 0 is the mean."""
@@ -37,6 +41,13 @@ class Effects:
         return {
             name: effects.combined.draws(count, np.random.default_rng(own))
             for (name, effects), own in zip(self.by_outcome.items(), seeds, strict=True)
+        }
+
+    def state_draws(self, drawn: Mapping[str, Floats], seed: int) -> dict[str, Floats]:
+        """By outcome with state terms, (1 + count, k) of those, one for each draw of the effect terms."""
+        return {
+            name: effects.draws(drawn[name], stream(seed, "state effects", name))
+            for name, effects in self.states.items()
         }
 
 
@@ -58,14 +69,27 @@ def estimate_effects(
         weight: Of published effects: 0 the cohort alone, 0.5 each by its variance, 1 the publications alone.
         seed: Of the folds.
     """
-    evidence, listed = load_evidence(cohort.spec), load_terms(cohort.spec)
+    evidence, listed, by_state = load_evidence(cohort.spec), load_terms(cohort.spec), load_state_terms(cohort.spec)
     behaviour = fit_behaviour(cohort, seed)
     copies = [completed.iloc[start : start + cohort.size] for start in range(0, len(completed), cohort.size)]
-    found = {}
+    shown = _with_states(evidence, cohort, completed)
+    found, states = {}, {}
     terms: tuple[EffectTerm, ...] = ()
     for outcome in outcomes:
         terms = tuple(term for term in listed[outcome.name] if term.decision in varied)
-        prior = evidence_prior(evidence, terms, outcome, completed)
+        depending = seen_states(tuple(t for t in by_state[outcome.name] if t.decision in varied), cohort)
+        shares = state_shares(depending, cohort, outcome)
+        prior, states[outcome.name] = joint_prior(evidence, terms, depending, shares, outcome, shown)
         seen = cohort_effects(cohort, outcome, terms, behaviour, seed=seed, completed=copies)
         found[outcome.name] = combine(prior, seen, weight)
-    return Effects(terms, found, behaviour)
+    return Effects(terms, found, behaviour, states)
+
+
+def _with_states(evidence: Evidence, cohort: Cohort, completed: pd.DataFrame) -> pd.DataFrame:
+    """The completed copies with what groups of publications, or state terms, read of what was seen later."""
+    read = [name for effect in evidence.effects if effect.used for name in effect.group.columns]
+    read += [term.column for terms in load_state_terms(cohort.spec).values() for term in terms]
+    later = [name for name in dict.fromkeys(read) if name not in completed and name in cohort.frame]
+    copies = len(completed) // max(cohort.size, 1)
+    seen = pd.concat([cohort.frame[later]] * copies, ignore_index=True) if copies else cohort.frame[later].head(0)
+    return completed.assign(**{name: seen[name].to_numpy() for name in later})
