@@ -1,8 +1,8 @@
 """Whom an effect was estimated in, as a line of text: parsed into conditions, evaluated on a typed table.
 
 The grammar: clauses joined by ``&``, each one condition or alternatives in brackets, e.g.
-``hpv_status=negative & (t_stage=T4 | n_stage=N3)``, ``age_years>50 & age_years<=60`` or ``sex!=male``. The empty text is
-everybody.
+``hpv_status=negative & (t_stage=T4 | n_stage=N3)``, ``age_years>50 & age_years<=60`` or ``sex!=male``. The empty text
+is everybody.
 """
 
 from __future__ import annotations

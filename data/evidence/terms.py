@@ -175,9 +175,7 @@ def effect_terms(rows: tuple[TermRow, ...], spec: Specification) -> dict[str, tu
 def state_terms(rows: tuple[TermRow, ...], spec: Specification) -> dict[str, tuple[StateTerm, ...]]:
     """Of each outcome the state terms among `rows`."""
     return {
-        outcome.name: tuple(
-            row.term for row in rows if isinstance(row.term, StateTerm) and row.concerns(outcome.name)
-        )
+        outcome.name: tuple(row.term for row in rows if isinstance(row.term, StateTerm) and row.concerns(outcome.name))
         for outcome in spec.outcomes
     }
 

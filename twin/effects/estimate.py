@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from data.cohort import Cohort
-from data.evidence import Evidence, load_evidence, load_state_terms, load_terms
+from data.evidence import load_evidence, load_state_terms, load_terms
 from data.schema import Outcome
 from twin.arrays import AS_THEY_ARE, Floats
 from twin.behaviour import Behaviour, fit_behaviour
@@ -19,7 +19,6 @@ from twin.effects.combination import CombinedEffects, combine
 from twin.effects.distribution import EffectTerm
 from twin.effects.prior import joint_prior
 from twin.effects.states import StateEffects, seen_states, state_shares
-from twin.streams import stream
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,13 +40,6 @@ class Effects:
         return {
             name: effects.combined.draws(count, np.random.default_rng(own))
             for (name, effects), own in zip(self.by_outcome.items(), seeds, strict=True)
-        }
-
-    def state_draws(self, drawn: Mapping[str, Floats], seed: int) -> dict[str, Floats]:
-        """By outcome with state terms, (1 + count, k) of those, one for each draw of the effect terms."""
-        return {
-            name: effects.draws(drawn[name], stream(seed, "state effects", name))
-            for name, effects in self.states.items()
         }
 
 
@@ -72,7 +64,9 @@ def estimate_effects(
     evidence, listed, by_state = load_evidence(cohort.spec), load_terms(cohort.spec), load_state_terms(cohort.spec)
     behaviour = fit_behaviour(cohort, seed)
     copies = [completed.iloc[start : start + cohort.size] for start in range(0, len(completed), cohort.size)]
-    shown = _with_states(evidence, cohort, completed)
+    later = [term.column for terms in by_state.values() for term in terms]
+    later += [name for effect in evidence.effects if effect.used for name in effect.group.columns]
+    shown = _with_seen(later, cohort, completed)
     found, states = {}, {}
     terms: tuple[EffectTerm, ...] = ()
     for outcome in outcomes:
@@ -85,11 +79,8 @@ def estimate_effects(
     return Effects(terms, found, behaviour, states)
 
 
-def _with_states(evidence: Evidence, cohort: Cohort, completed: pd.DataFrame) -> pd.DataFrame:
-    """The completed copies with what groups of publications, or state terms, read of what was seen later."""
-    read = [name for effect in evidence.effects if effect.used for name in effect.group.columns]
-    read += [term.column for terms in load_state_terms(cohort.spec).values() for term in terms]
-    later = [name for name in dict.fromkeys(read) if name not in completed and name in cohort.frame]
-    copies = len(completed) // max(cohort.size, 1)
-    seen = pd.concat([cohort.frame[later]] * copies, ignore_index=True) if copies else cohort.frame[later].head(0)
-    return completed.assign(**{name: seen[name].to_numpy() for name in later})
+def _with_seen(columns: Sequence[str], cohort: Cohort, completed: pd.DataFrame) -> pd.DataFrame:
+    """The completed copies of a cohort with those of `columns` that were seen later, as they are recorded."""
+    later = [name for name in dict.fromkeys(columns) if name not in completed and name in cohort.frame]
+    rows = np.arange(len(completed)) % max(cohort.size, 1)
+    return completed.assign(**{name: cohort.frame[name].to_numpy()[rows] for name in later})

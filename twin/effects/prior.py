@@ -8,8 +8,8 @@ discounting by an added variance for bias and for other patients: Spiegelhalter,
 Clinical Trials and Health-Care Evaluation, Wiley 2004, chapters 5 and 7 (doi 10.1002/0470092602). Results of trials
 regressed on averages of their patients: Thompson, Higgins, Stat Med 2002;21:1559 (doi 10.1002/sim.1187).
 
-What a decision does more in those who show a state before it (`StateTerm`) is worked out beside the terms, from the same
-publications: `joint_prior`.
+What a decision does more in those who show a state before it (`StateTerm`) is worked out beside the terms, from the
+same publications: `joint_prior`.
 
 The difference between where the effects of a decision were published and here is one and the same for all of them:
 five publications on the same trials do not make it five times smaller. Their sampling errors are taken as independent.
@@ -105,8 +105,8 @@ def joint_prior(
     Returns:
         The terms, and the state terms given them.
     """
-    size = len(terms)
-    prior_sd = np.array([term.prior_sd for term in (*terms, *states)])
+    size, every = len(terms), _all(terms, states)
+    prior_sd = np.array([term.prior_sd for term in every])
     unpublished = np.array([not evidence.rows(term.decision, outcome.name) for term in terms], dtype=bool)
     narrow = np.flatnonzero(triggered(outcome, terms) & unpublished)
     prior_sd[narrow] = np.minimum(prior_sd[narrow], settings.triggered_sd)
@@ -115,7 +115,7 @@ def joint_prior(
         itself = [term.decision == state.decision and not term.name for term in terms]
         averaged[:size, size + k] = np.where(itself, shares[k], 0.0)
     precision = np.linalg.inv((averaged * prior_sd**2) @ averaged.T)
-    weighted = precision @ averaged @ np.array([term.prior_mean for term in (*terms, *states)])
+    weighted = precision @ averaged @ np.array([term.prior_mean for term in every])
     for averages, ratios, variances in _observations(evidence, terms, states, shares, outcome, frame, settings):
         error = np.linalg.inv(np.diag(variances) + settings.transport_sd**2)
         precision += averages.T @ error @ averages
@@ -141,7 +141,7 @@ def _observations(
     """
     values = np.hstack([term_matrix(terms, frame), _departures(states, shares, frame)])
     for decision in dict.fromkeys(term.decision for term in terms):
-        own = np.array([term.decision == decision for term in (*terms, *states)], dtype=float)
+        own = np.array([term.decision == decision for term in _all(terms, states)], dtype=float)
         found = []
         for effect in evidence.rows(decision, outcome.name):
             members = effect.applies_to(frame) == 1.0
@@ -152,6 +152,10 @@ def _observations(
         if found:
             averages, ratios, variances = zip(*found, strict=True)
             yield np.stack(averages), np.array(ratios), np.array(variances)
+
+
+def _all(terms: tuple[EffectTerm, ...], states: tuple[StateTerm, ...]) -> list[EffectTerm | StateTerm]:
+    return [*terms, *states]
 
 
 def _departures(states: tuple[StateTerm, ...], shares: Floats, frame: pd.DataFrame) -> Floats:

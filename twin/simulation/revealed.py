@@ -3,6 +3,9 @@
 A state is worth what it adds to the prediction before it was seen. So the models from time zero enter as an offset, and
 a state is compared with what was expected of the same patient: with hazards ``before x w(s) / E[w]``, the derivative of
 their logarithm is the state less its expectation under the tilted distribution of states.
+
+A decision that does more in those who show a state adds to what the state says, from the month of the decision on
+(`twin.simulation.acting`). The same normalisation leaves the decision the effect on average that it has before.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from twin.models.followup import EVENT, FORESTALLED, FollowUp
 from twin.models.hazard import CoxLikelihood, Episodes
 from twin.models.outcome import Rows
 from twin.models.posterior import CoxProblem, LogisticProblem, Mode, Posterior, Problem, posterior
+from twin.simulation.acting import Acting, ActingPrior, acting_before, product_columns, shifts, updated
 from twin.simulation.reveal import reveal_probability
 from twin.simulation.states import UNOBSERVED
 from twin.simulation.transition import Learning, Transitions
@@ -86,11 +90,30 @@ class Revealed:
     prior_sds: tuple[float, ...]
     """Width of the prior of each cause's log ratios; 0 where too few events say anything"""
     apart: tuple[Apart, ...] = ()
+    acting: tuple[Acting, ...] = ()
+    """What decisions do more in those who show a state; on the outcome itself, not on what forestalls it"""
 
     def ratios(self, completed: pd.DataFrame, rows: Rows) -> Floats:
         """(causes, rows, width) log ratio of every level in a patient of whom `completed` has the copies, one a row."""
         members = members_of(self.apart, completed)[rows.copy]
         return ratios_of(self.coefficients[:, rows.draw], self.apart, members)
+
+    def ratios_from(
+        self, spec: Specification, digits: Floats, completed: pd.DataFrame, rows: Rows
+    ) -> tuple[tuple[float, Floats], ...]:
+        """Under decisions (d,): log ratios of every level as of `ratios`, each with the month from which it is added.
+
+        A level acts from its own month on in any case.
+        """
+        own = self.ratios(completed, rows)
+        found = [(0.0, own)]
+        for one in self.acting:
+            month = float(one.acts_from(spec, digits))
+            if np.isfinite(month):
+                added = np.zeros_like(own)
+                added[0] = np.outer(one.ratios[rows.draw], one.levels)
+                found.append((month, added))
+        return tuple(found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,6 +282,7 @@ def fit_revealed_hazards(
     transitions: Transitions,
     learning: Learning,
     priors: Mapping[str, Sequence[MannerEffect]] | None = None,
+    depending: Sequence[ActingPrior] = (),
 ) -> Revealed:
     """What the states say about a time-to-event outcome.
 
@@ -271,26 +295,43 @@ def fit_revealed_hazards(
         transitions: What is seen at every step.
         learning: The cohort.
         priors: By manner, what is published about its levels.
+        depending: What decisions are held to do more in those who show a state.
     """
     causes = (EVENT,) if outcome.competing is None else (EVENT, FORESTALLED)
     expectations, start = Expectations.of(transitions, learning), _Start.of(transitions, priors or {}, learning)
-    fitted = [_fit_cause(followed, cause, log_hazards[cause], start, expectations, learning) for cause in causes]
+    acting = acting_before(depending, transitions, learning)
+    courses = [_Course(followed, cause, log_hazards[cause], acting if cause == EVENT else ()) for cause in causes]
+    fitted = [_fit_cause(course, start, expectations, learning) for course in courses]
+    fit = fitted[0][0][0]
+    held = {prior.term: prior for prior in depending}
     return Revealed(
         outcome.name,
         np.stack([coefficients for coefficients, _, _ in fitted]),
         tuple(events for _, events, _ in fitted),
         tuple(prior_sd for _, _, prior_sd in fitted),
         start.apart,
+        tuple(_taught_by_hazard(one, held[one.term], courses[0], start, fit, expectations, learning) for one in acting),
     )
 
 
+@dataclass(frozen=True, eq=False)
+class _Course:
+    """How n patients fared, and what was expected of them."""
+
+    followed: FollowUp
+    cause: int
+    log_hazard: Floats
+    """(n, periods)"""
+    acting: tuple[Acting, ...]
+    """What decisions do more in those who show a state, as it is held"""
+
+    def with_term(self, term: Acting) -> _Course:
+        """The same with a state term as it was found."""
+        return replace(self, acting=tuple(term if one.term == term.term else one for one in self.acting))
+
+
 def _fit_cause(
-    followed: FollowUp,
-    cause: int,
-    log_hazard: Floats,
-    start: _Start,
-    expectations: Expectations,
-    learning: Learning,
+    course: _Course, start: _Start, expectations: Expectations, learning: Learning
 ) -> tuple[Floats, int, float]:
     """(1 + draws, width + apart) coefficients, number of events and width of the prior."""
     chosen, mean = start.chosen, start.mean
@@ -298,11 +339,11 @@ def _fit_cause(
     drawn: Posterior | None = None
     events = 0
     for _ in range(ITERATIONS):
-        parts = list(_periods(followed, cause, log_hazard, start, fit, expectations, learning))
+        parts = list(_periods(course, start, fit, expectations, learning))
         if not parts:
             break
-        cut = Episodes(*(np.concatenate([getattr(part, name) for part, _ in parts]) for name in _EPISODE))
-        offset = np.concatenate([shift for _, shift in parts]) + cut.inputs[:, chosen] @ mean[chosen]
+        cut, shift = _together(parts)
+        offset = shift + cut.inputs[:, chosen] @ mean[chosen]
         order = np.argsort(cut.stop, kind="stable")
         events = int(cut.event.sum())
         if events < FEWEST_EVENTS:
@@ -315,31 +356,80 @@ def _fit_cause(
     return start.coefficients(drawn, learning), events, 0.0 if drawn is None else drawn.prior_sd
 
 
-_EPISODE: Final = ("inputs", "start", "stop", "event", "patient")
-
-
 def _periods(
-    followed: FollowUp,
-    cause: int,
-    log_hazard: Floats,
+    course: _Course, start: _Start, fit: Floats, expectations: Expectations, learning: Learning
+) -> Iterator[tuple[Episodes, Floats]]:
+    """Episodes of each period with the states less their expectation as inputs, and their offsets."""
+    for period, unspread, log_hazard in _expected(course, start, fit, expectations, learning):
+        if not unspread.any():
+            continue
+        centred = start.spread(unspread)
+        cut = _episodes(course, period, centred, expectations, learning)
+        yield cut, (log_hazard - centred @ fit)[cut.patient]
+
+
+def _expected(
+    course: _Course, start: _Start, fit: Floats, expectations: Expectations, learning: Learning
+) -> Iterator[tuple[int, Floats, Floats]]:
+    """Each period, the states less their expectation (n, width), and the log hazard given them (n,)."""
+    ratios = start.ratios(fit)
+    for period, begin in enumerate(period_starts(learning.spec)):
+        here = ratios + shifts(course.acting, learning, begin) if course.acting else ratios
+        unspread, log_ratio = expectations.hazards(here, begin)
+        yield period, unspread, course.log_hazard[:, period] + log_ratio
+
+
+def _episodes(course: _Course, period: int, inputs: Floats, expectations: Expectations, learning: Learning) -> Episodes:
+    """One of each patient who is watched in a period, with inputs (n, b)."""
+    edges = np.append(period_starts(learning.spec), np.inf)
+    begin, end = edges[period], edges[period + 1]
+    followed = course.followed
+    known = expectations.known(learning.spec, learning.decisions, begin)
+    rows = np.flatnonzero((followed.months > begin) & known & np.isfinite(course.log_hazard[:, period]))
+    stop = np.minimum(followed.months[rows], end)
+    event = (followed.cause[rows] == course.cause) & (followed.months[rows] <= end)
+    return Episodes(inputs[rows], np.full(len(rows), begin), stop, event, rows)
+
+
+def _taught_by_hazard(
+    acting: Acting,
+    prior: ActingPrior,
+    course: _Course,
     start: _Start,
     fit: Floats,
     expectations: Expectations,
     learning: Learning,
-) -> Iterator[tuple[Episodes, Floats]]:
-    """Episodes of each period with the states less their expectation as inputs, and their offsets."""
-    begins = period_starts(learning.spec)
-    for period, (begin, end) in enumerate(zip(begins, np.append(begins[1:], np.inf), strict=True)):
-        unspread, log_ratio = expectations.hazards(start.ratios(fit), begin)
-        if not unspread.any():
-            continue
-        centred = start.spread(unspread)
-        known = expectations.known(learning.spec, learning.decisions, begin)
-        rows = np.flatnonzero((followed.months > begin) & known & np.isfinite(log_hazard[:, period]))
-        stop = np.minimum(followed.months[rows], end)
-        event = (followed.cause[rows] == cause) & (followed.months[rows] <= end)
-        offset = log_hazard[rows, period] + log_ratio[rows] - centred[rows] @ fit
-        yield Episodes(centred[rows], np.full(len(rows), begin), stop, event, rows), offset
+) -> Acting:
+    """A state term with what the cohort says of it, given the fit of what the states say by themselves."""
+    if prior.taught is None:
+        return acting
+    months = effect_months(learning.spec, learning.decisions)[:, acting.decision]
+    starts = period_starts(learning.spec)
+    found = acting
+    for _ in range(ITERATIONS):
+        parts = []
+        here = course.with_term(found)
+        for period, unspread, log_hazard in _expected(here, start, fit, expectations, learning):
+            three = product_columns(acting, learning, unspread)
+            cut = _episodes(course, period, three, expectations, learning)
+            cut = cut.take((prior.taught & (months <= starts[period]))[cut.patient])
+            offset = log_hazard - three[:, -1] * (found.ratios[0] - prior.draws[0])
+            parts.append((cut, offset[cut.patient]))
+        cut, offset = _together(parts)
+        if int(cut.event.sum()) < FEWEST_EVENTS:
+            return acting
+        order = np.argsort(cut.stop, kind="stable")
+        likelihood = CoxLikelihood(cut.take(order), np.ones(len(order)), offset[order])
+        mode = CoxProblem(likelihood, np.zeros((len(order), 0))).mode(prior.precision, None)
+        found = replace(acting, ratios=updated(prior, mode, learning), taught=True)
+    return found
+
+
+def _together(parts: Sequence[tuple[Episodes, Floats]]) -> tuple[Episodes, Floats]:
+    """The episodes of several periods, with their offsets (m,)."""
+    names = ("inputs", "start", "stop", "event", "patient")
+    cut = Episodes(*(np.concatenate([getattr(part, name) for part, _ in parts]) for name in names))
+    return cut, np.concatenate([offset for _, offset in parts])
 
 
 def fit_revealed_probability(
@@ -349,6 +439,7 @@ def fit_revealed_probability(
     transitions: Transitions,
     learning: Learning,
     priors: Mapping[str, Sequence[MannerEffect]] | None = None,
+    depending: Sequence[ActingPrior] = (),
 ) -> Revealed:
     """What the states say about a yes-or-no outcome.
 
@@ -359,11 +450,14 @@ def fit_revealed_probability(
         transitions: What is seen at every step.
         learning: The cohort.
         priors: By manner, what is published about its levels.
+        depending: What decisions are held to do more in those who show a state.
     """
     month = np.inf if outcome.month is None else outcome.month
     expectations = Expectations.of(transitions, learning)
     rows = ~np.isnan(positive) & expectations.known(learning.spec, learning.decisions, month)
     start = _Start.of(transitions, priors or {}, learning)
+    acting = acting_before(depending, transitions, learning)
+    judged = _Judged(positive, probability, month, rows, acting)
     chosen, mean = start.chosen, start.mean
     fit = np.where(chosen, mean, 0.0)
     drawn: Posterior | None = None
@@ -371,7 +465,7 @@ def fit_revealed_probability(
     for _ in range(ITERATIONS):
         if min(events, int(rows.sum()) - events) < FEWEST_EVENTS:
             break
-        unspread, log_odds = expectations.odds(start.ratios(fit), month, probability)
+        unspread, log_odds = judged.expected(start, fit, expectations, learning)
         centred = start.spread(unspread)
         offset = (log_odds - centred @ fit + centred[:, chosen] @ mean[chosen])[rows]
         problem = LogisticProblem(centred[rows][:, chosen], positive[rows], offset, np.zeros((int(rows.sum()), 0)))
@@ -380,7 +474,64 @@ def fit_revealed_probability(
         fit[chosen] = mean[chosen] + drawn.coefficients[0]
     prior_sd = 0.0 if drawn is None else drawn.prior_sd
     coefficients = start.coefficients(drawn, learning)[None]
-    return Revealed(outcome.name, coefficients, (events,), (prior_sd,), start.apart)
+    held = {prior.term: prior for prior in depending}
+    taught = tuple(_taught_by_odds(one, held[one.term], judged, start, fit, expectations, learning) for one in acting)
+    return Revealed(outcome.name, coefficients, (events,), (prior_sd,), start.apart, taught)
+
+
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    """In whom of n patients a yes-or-no outcome was positive, and what was expected of them."""
+
+    positive: Floats
+    """(n,)"""
+    probability: Floats
+    """(n,)"""
+    month: float
+    """When it is judged"""
+    rows: Flags
+    """(n,) who can teach"""
+    acting: tuple[Acting, ...]
+    """What decisions do more in those who show a state, as it is held"""
+
+    def expected(
+        self, start: _Start, fit: Floats, expectations: Expectations, learning: Learning
+    ) -> tuple[Floats, Floats]:
+        """The states less their expectation (n, width), and the log odds given them (n,)."""
+        ratios = start.ratios(fit)
+        here = ratios + shifts(self.acting, learning, self.month) if self.acting else ratios
+        return expectations.odds(here, self.month, self.probability)
+
+    def with_term(self, term: Acting) -> _Judged:
+        """The same with a state term as it was found."""
+        return replace(self, acting=tuple(term if one.term == term.term else one for one in self.acting))
+
+
+def _taught_by_odds(
+    acting: Acting,
+    prior: ActingPrior,
+    judged: _Judged,
+    start: _Start,
+    fit: Floats,
+    expectations: Expectations,
+    learning: Learning,
+) -> Acting:
+    """The same of a yes-or-no outcome."""
+    if prior.taught is None:
+        return acting
+    lived_to = effect_months(learning.spec, learning.decisions)[:, acting.decision] <= judged.month
+    rows = judged.rows & prior.taught & lived_to
+    positive = judged.positive[rows]
+    found = acting
+    for _ in range(ITERATIONS):
+        if min(int(positive.sum()), int((1.0 - positive).sum())) < FEWEST_EVENTS:
+            return acting
+        unspread, log_odds = judged.with_term(found).expected(start, fit, expectations, learning)
+        three = product_columns(acting, learning, unspread)[rows]
+        offset = log_odds[rows] - three[:, -1] * (found.ratios[0] - prior.draws[0])
+        mode = LogisticProblem(three, positive, offset, np.zeros((len(three), 0))).mode(prior.precision, None)
+        found = replace(acting, ratios=updated(prior, mode, learning), taught=True)
+    return found
 
 
 def _posterior(problem: Problem, held: Floats, learning: Learning) -> Posterior:
