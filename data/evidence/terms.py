@@ -217,7 +217,7 @@ class _TermCells(Cells):
         centre, per, mean = self.number("centre", above=-math.inf), self.number("per"), self.mean()
         term = EffectTerm(
             decision=self.text("decision"),
-            name=self.row["name"],
+            name=self.text("name") if self.row["column"] or self.row["group"] else self.row["name"],
             column=self.row["column"],
             centre=0.0 if centre is None else centre,
             per=1.0 if per is None else per,
@@ -283,9 +283,9 @@ class _TermCells(Cells):
         if bool(term.column) != bool(self.row["centre"] and self.row["per"]):
             got = f"{self.row['centre']}' and '{self.row['per']}"
             self.fault("per", "centre and per with a column, and neither without", got, "complete the row")
-        if bool(term.column or term.group) != bool(term.name):
-            expected = "a name with a column, a group or a state, and none for the effect itself"
-            self.fault("name", expected, term.name, "complete the row")
+        if term.name and not (term.column or term.group):
+            expected = "a column, a group or a state, or no name for the effect itself"
+            self.fault("group", expected, "", "say whom the term is about, or take its name out")
 
     def check_state(self, term: StateTerm) -> None:
         """The state is one column, which a landmark before the decision carries on."""

@@ -50,9 +50,9 @@ class StateEffects:
     ) -> Self:
         """From a joint distribution: of the state terms the means (k,), and their rows (k, q + k) of the covariance."""
         across, own = np.split(covariance, [len(effects.mean)], axis=1)
-        slope = np.linalg.solve(effects.covariance, across.T).T
-        left = np.asarray(own - slope @ across.T, dtype=np.float64)
-        return cls(terms, shares, mean, effects.mean, slope, 0.5 * (left + left.T))
+        slope = np.asarray(np.linalg.solve(effects.covariance, across.T).T, dtype=np.float64)
+        left = own - slope @ across.T
+        return cls(terms, shares, mean, effects.mean, slope, left)
 
     def beside(self, effects: EffectDistribution) -> tuple[Floats, Floats]:
         """Means and standard deviations (k,) where the effect terms are distributed as `effects`."""
