@@ -127,7 +127,8 @@ def _terms(spec: Specification, rows: Sequence[TermRow]) -> Iterator[str]:
     yield "Every decision has an effect on each outcome; before any evidence its log ratio is 0 with an SD of 0.5 (of"
     yield "an odds ratio 1), unless a row says otherwise. A row on patients or a state adds to that effect in whom it"
     yield "names: the ratio is that of the effect there to the effect in the others, with the SD of its logarithm. A"
-    yield "state is seen before the decision; until it is, the decision has its average effect. All of these are assumed."
+    yield "state is seen before the decision; until it is, the decision has its average effect. All of these are"
+    yield "assumed."
     yield ""
     header = ("decision", "outcome", "what", "ratio", "SD", "reason")
     yield from _table(header, (_term_cells(spec, row) for row in rows))

@@ -74,7 +74,7 @@ class Steady:
 
 DEPENDING = (
     StateTerm("concurrent_chemo", "after a partial response", "ic_response_primary=PR", 0.4, 0.1),
-    StateTerm("neck_dissection", "after an incomplete response", "rt_response_nodal!=CR", -0.7, 0.1),
+    StateTerm("neck_dissection", "after an incomplete response", "rt_response_nodal!=CR", 1.0, 0.1),
 )
 """What two decisions do more in some; the first is asked about after its state, at one and the same month"""
 
@@ -223,9 +223,9 @@ def hazard_ratio(outcome: str, response: str) -> float:
 def test_a_decision_does_more_in_those_who_show_the_state(outcome: str) -> None:
     """The ratio of the two ratios is that of the term; a decision whose state was not seen has its average effect."""
     complete, partial = hazard_ratio(outcome, "CR"), hazard_ratio(outcome, "PR")
-    assert np.log(partial / complete) == pytest.approx(-0.7, abs=0.01)
+    assert np.log(partial / complete) == pytest.approx(1.0, abs=0.01)
     average = np.exp(0.1)
-    assert partial < average < complete
+    assert complete < average < partial
 
 
 def test_what_a_decision_does_more_is_no_effect_on_what_forestalls_the_outcome() -> None:
