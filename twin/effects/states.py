@@ -15,6 +15,7 @@ from data.cohort import Cohort
 from data.evidence import StateTerm
 from data.schema import Outcome
 from twin.arrays import AS_THEY_ARE, Floats
+from twin.effects.combination import Ratio
 from twin.effects.distribution import EffectDistribution
 
 PATIENTS_WORTH: Final = 10.0
@@ -66,6 +67,19 @@ class StateEffects:
             noise = rng.multivariate_normal(np.zeros(len(self.terms)), self.covariance, len(effects) - 1, method="eigh")
             result[1:] += noise
         return result
+
+
+@dataclass(frozen=True)
+class StateRow:
+    """What a decision does more in those who show a state: the ratio of its ratio there to that in the others."""
+
+    decision: str
+    name: str
+    """Of the state, as a part of a sentence"""
+    assumed: Ratio
+    used: Ratio
+    taught: bool
+    """Whether the cohort has a say in what is used"""
 
 
 def seen_states(terms: tuple[StateTerm, ...], cohort: Cohort) -> tuple[StateTerm, ...]:
