@@ -109,8 +109,8 @@ def _panel(picture: Picture, decision: Decision, groups: list[ForestGroup], end:
 def _by_state(row: StateRow) -> str:
     source = "assumption and cohort" if row.taught else "assumed, not learnt from the cohort"
     return (
-        f"{capitalised(row.name)} its ratio is {row.used} times that in the others ({source}). The average counts until "
-        "that is seen."
+        f"{capitalised(row.name)} its ratio is {row.used} times that in the others ({source}). Until that is seen, "
+        "the average counts."
     )
 
 

@@ -141,7 +141,7 @@ def test_every_pointer_leads_to_what_its_item_asks_for(text):
 
 def test_the_flow_of_the_cohort_is_counted_and_its_follow_up_is_the_reverse_kaplan_meier():
     cohort = structural_cohort()
-    text = card()[card().index("### Dates, flow and follow-up") :]
+    text = card()[: card().index("## What treatments are taken to do")]
     frame = cohort.frame
     (death,) = [row for row in rows_of(text, "Death") if len(row) == 6][:1]
     dead = frame["death"] == 1
