@@ -111,7 +111,7 @@ def test_a_pickle_among_the_arrays_is_not_run_even_under_a_valid_seal(
 
 def test_a_folder_under_another_name_is_refused(models: Path) -> None:
     (models / "demo-1").rename(models / "demo-2")
-    with pytest.raises(DamagedArtefact, match="expected format 3 of demo-2"):
+    with pytest.raises(DamagedArtefact, match="expected format 4 of demo-2"):
         registry.load(models, "demo-2")
 
 
