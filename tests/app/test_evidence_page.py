@@ -118,7 +118,9 @@ def test_a_decision_that_the_outcome_brings_about_is_not_asked_of_the_cohort(app
     app.selectbox[0].select("locoregional_failure").run()
     said = next(text for text in alternatives(app) if text.startswith("Neck dissection"))
     assert f"Published {ASSUMED}, Cohort not asked" in said
-    assert re.search(r"After an incomplete nodal response its ratio is \d\\?\.\d\d .*times that in the others", shown(app))
+    assert re.search(
+        r"After an incomplete nodal response its ratio is \d\\?\.\d\d .*times that in the others", shown(app)
+    )
     assert "can bring this decision about" in shown(app)
 
 

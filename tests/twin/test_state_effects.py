@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from fixtures.cohorts import structural_cohort, structural_twin
+from fixtures.cohorts import at_baseline, structural_cohort, structural_twin
 from scipy.special import expit
 from test_effect_prior import AT_THEIR_WORD, effect
 
@@ -18,9 +18,12 @@ from twin.effects.distribution import EffectDistribution
 from twin.effects.prior import joint_prior
 from twin.effects.states import seen_states, state_shares
 from twin.models.followup import CENSORED, EVENT, FollowUp
+from twin.policy.exact import solve, spread
+from twin.policy.prospects import Standing, prospects
 from twin.record import decision_matrix
 from twin.simulation.acting import SYSTEMATIC_SD, ActingPrior, state_levels
 from twin.simulation.revealed import Revealed, fit_revealed_hazards, fit_revealed_probability, period_starts
+from twin.simulation.states import UNOBSERVED
 from twin.simulation.transition import Learning, Transitions, fit_transitions
 
 SPEC = load_specification()
@@ -262,3 +265,23 @@ def test_a_fitted_twin_holds_what_is_assumed_and_learns_the_rest() -> None:
     effects = structural_twin().effects
     held, _ = effects.states["locoregional_failure"].beside(effects.by_outcome["locoregional_failure"].combined)
     assert of_failure.ratios[0] == pytest.approx(held[0])
+
+
+def gain(response: str) -> Floats:
+    """(n,) utility that dissection is expected to add after a response of the neck to chemoradiation, by the fit."""
+    twin = structural_twin()
+    steps = [model.step for model in twin.states.transitions.steps]
+    observed = [np.full(len(step.variables), UNOBSERVED) for step in steps]
+    (position,) = [k for k, variable in enumerate(steps[-1].variables) if variable.name == INCOMPLETE.column]
+    observed[-1][position] = steps[-1].variables[position].level(response)
+    standing = Standing(np.arange(24), "01-", 2, 6.0, tuple(observed))
+    weights = np.array([twin.spec.outcome(name).weight for name in twin.outcomes])
+    (ahead,) = prospects(twin, at_baseline(structural_cohort()), standing)
+    values = solve(ahead, weights).first.values(spread(weights, ahead.size))[:, 0]
+    return np.asarray(values[:, 1] - values[:, 0])
+
+
+def test_dissection_is_worth_more_after_an_incomplete_response() -> None:
+    complete, partial = gain("CR"), gain("PR")
+    assert (partial > complete).all()
+    assert (partial > 0).mean() > (complete > 0).mean()
