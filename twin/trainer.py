@@ -159,9 +159,8 @@ class Trainer:
         _, sd = effects.beside(self.effects.by_outcome[outcome.name].combined)
         found = []
         for k, term in enumerate(effects.terms):
-            own_doing = term.decision in outcome.triggers
-            taught = None if own_doing else ~triggered(cohort, term.decision)
-            found.append(ActingPrior(term, drawn[:, k], float(sd[k]), taught))
+            teachers = ~triggered(cohort, term.decision) & (term.decision not in outcome.triggers)
+            found.append(ActingPrior(term, drawn[:, k], float(sd[k]), teachers))
         return tuple(found)
 
     def own_propensity(self) -> Floats:

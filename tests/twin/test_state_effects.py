@@ -130,7 +130,7 @@ def after_radiotherapy(patients: int, seed: int) -> tuple[Learning, Floats, Floa
 def prior_of(mean: float, sd: float, patients: int, *, asked: bool = True) -> ActingPrior:
     draws = mean + sd * np.random.default_rng(8).normal(size=401)
     draws[0] = mean
-    return ActingPrior(INCOMPLETE, draws, sd, np.ones(patients, dtype=bool) if asked else None)
+    return ActingPrior(INCOMPLETE, draws, sd, np.full(patients, asked))
 
 
 MORE, AVERAGE = -0.9, -0.2
@@ -207,7 +207,7 @@ def test_whoever_was_decided_for_because_of_the_outcome_teaches_nothing() -> Non
     ill = FollowUp(months, np.where(failing, EVENT, course.cause))
     prior = prior_of(0.0, 0.5, 2000)
     (of_all,) = found(worse, ill, logs, prior)[0].acting
-    (of_others,) = found(worse, ill, logs, replace(prior, taught=~failing))[0].acting
+    (of_others,) = found(worse, ill, logs, replace(prior, teachers=~failing))[0].acting
     assert of_all.ratios[0] < of_others.ratios[0] - 0.3
     assert of_others.ratios[0] == pytest.approx(MORE * 0.8, abs=0.35)
 

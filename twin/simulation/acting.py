@@ -39,8 +39,8 @@ class ActingPrior:
     draws: Floats
     """(1 + draws,) log ratios that go with those of the effect terms; row 0 is the mean"""
     sd: float
-    taught: Flags | None
-    """(n,) patients who teach it; ``None`` where the outcome can bring the decision about, and nobody does"""
+    teachers: Flags
+    """(n,) patients who may teach it; nobody where the outcome can bring the decision about"""
 
     @property
     def precision(self) -> Floats:
