@@ -213,6 +213,15 @@ def test_membership_is_that_of_the_same_query_in_pandas(spec: Specification) -> 
     np.testing.assert_array_equal(parse_group(text, spec).membership(frame), wanted)
 
 
+def test_another_level_is_one_that_is_known_and_not_this(spec: Specification) -> None:
+    levels = ["CR", "PR", "SD", "unknown", None]
+    frame = typed_frame(pd.DataFrame({"rt_response_nodal": levels, "age_years": [50.0, 51.0, 50.0, 52.0, None]}), spec)
+    nan = math.nan
+    np.testing.assert_array_equal(parse_group("rt_response_nodal!=CR", spec).membership(frame), [0, 1, 1, nan, nan])
+    np.testing.assert_array_equal(parse_group("age_years!=50", spec).membership(frame), [0, 1, 0, 1, nan])
+    assert str(parse_group("rt_response_nodal != CR", spec)) == "rt_response_nodal!=CR"
+
+
 def test_membership_is_open_exactly_where_the_missing_values_decide(spec: Specification) -> None:
     levels = {"hpv_status": ["positive", "negative"], "t_stage": ["T2", "T4"], "n_stage": ["N1", "N3"]}
     group = parse_group(COMPOUND, spec)
