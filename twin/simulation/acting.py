@@ -101,7 +101,7 @@ def state_levels(term: StateTerm, transitions: Transitions, learning: Learning) 
     return np.concatenate(parts)
 
 
-def shifts(acting: Sequence[Acting], learning: Learning, month: float) -> Floats:
+def added_ratios(acting: Sequence[Acting], learning: Learning, month: float) -> Floats:
     """(n, width) what the decisions that act at `month` add to the log ratio of every level, by the fit."""
     width = len(acting[0].levels) if acting else 0
     result = np.zeros((len(learning.decisions), width))

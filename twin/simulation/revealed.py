@@ -25,7 +25,7 @@ from twin.models.followup import EVENT, FORESTALLED, FollowUp
 from twin.models.hazard import CoxLikelihood, Episodes
 from twin.models.outcome import Rows
 from twin.models.posterior import CoxProblem, LogisticProblem, Mode, Posterior, Problem, posterior
-from twin.simulation.acting import Acting, ActingPrior, acting_before, product_columns, shifts, updated
+from twin.simulation.acting import Acting, ActingPrior, acting_before, added_ratios, product_columns, updated
 from twin.simulation.reveal import reveal_probability
 from twin.simulation.states import UNOBSERVED
 from twin.simulation.transition import Learning, Transitions
@@ -345,7 +345,7 @@ class _Cohort:
     def ratios(self, fit: Floats, month: float) -> Floats:
         """(n, width) log ratio of every level in each patient, with what the decisions that act at `month` add."""
         own = self.start.ratios(fit)
-        return own + shifts(self.acting, self.learning, month) if self.acting else own
+        return own + added_ratios(self.acting, self.learning, month) if self.acting else own
 
     def taught(self, ask: Callable[[_Cohort, ActingPrior, Acting], Mode | None]) -> tuple[Acting, ...]:
         """The state terms with what the cohort says of each, the others as they are held.
