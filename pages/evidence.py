@@ -12,6 +12,7 @@ from pages.parts.guard import guarded
 from pages.parts.session import Session
 from pages.parts.widgets import heading
 from pages.parts.words import plain
+from twin.by_state import state_rows
 from twin.prediction import FittedTwin
 
 
@@ -43,7 +44,8 @@ def _outcome(session: Session, twin: FittedTwin) -> str:
 
 
 def _picture(twin: FittedTwin, outcome: str) -> Picture:
-    return Picture(twin.spec, twin.spec.outcome(outcome), twin.effects.by_outcome[outcome], load_evidence(twin.spec))
+    effects, states = twin.effects.by_outcome[outcome], state_rows(twin, outcome)
+    return Picture(twin.spec, twin.spec.outcome(outcome), effects, load_evidence(twin.spec), states)
 
 
 guarded(render)

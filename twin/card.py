@@ -33,10 +33,12 @@ import numpy as np
 
 from data.cohort import Cohort
 from data.evidence import load_evidence
+from twin.by_state import state_rows
 from twin.choice import choices
 from twin.effects.combination import EffectRow
 from twin.effects.groups import ON_AVERAGE
-from twin.effects.sources import Sources
+from twin.effects.sources import TOO_FEW, Sources
+from twin.effects.states import StateRow
 from twin.evaluation.card import (
     Document,
     apart,
@@ -292,13 +294,23 @@ def _effects(twin: FittedTwin) -> Iterator[str]:
         _effect_row(twin, sources, row) for sources in _sources(twin) for row in sources.rows if row.group == ON_AVERAGE
     ]
     yield from table(("Outcome", "Treatment", "Published", "Cohort", "Used"), rows)
+    by_state = [_state_row(twin, sources, row) for sources in _sources(twin) for row in sources.states]
+    if by_state:
+        yield ""
+        yield (
+            "What a treatment does can depend on a state that is seen before it. There the ratio above, which is the "
+            "average, is multiplied in those who show the state by the ratio here, relative to the others; before the "
+            "state is seen, the average is what counts. The prior is assumed (`docs/evidence.md`)."
+        )
+        yield ""
+        yield from table(("Outcome", "Treatment", "In whom", "Assumed", "Used", "Cohort"), by_state)
 
 
 def _sources(twin: FittedTwin) -> list[Sources]:
     """Of the outcomes that decisions have effects on, in the order of the specification."""
     evidence, effects = load_evidence(twin.spec), twin.effects.by_outcome
     return [
-        Sources(twin.spec, outcome, effects[outcome.name], evidence)
+        Sources(twin.spec, outcome, effects[outcome.name], evidence, state_rows(twin, outcome.name))
         for outcome in twin.spec.outcomes
         if outcome.name in effects
     ]
@@ -311,6 +323,18 @@ def _effect_row(twin: FittedTwin, sources: Sources, row: EffectRow) -> tuple[str
         sources.unpublished(row.decision) or str(row.prior),
         sources.untaught(row.decision) or str(row.cohort),
         str(row.combined),
+    )
+
+
+def _state_row(twin: FittedTwin, sources: Sources, row: StateRow) -> tuple[str, ...]:
+    asked = "has a say" if row.taught else sources.untaught(row.decision) or TOO_FEW
+    return (
+        sources.outcome.label,
+        _decision_label(twin, row.decision),
+        row.name,
+        str(row.assumed),
+        str(row.used),
+        asked,
     )
 
 

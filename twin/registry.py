@@ -28,7 +28,7 @@ from twin.prediction import FittedTwin
 MANIFEST: Final = "manifest.json"
 DOCUMENT: Final = "twin.json"
 ARRAYS: Final = "arrays.npz"
-FORMAT: Final = 4
+FORMAT: Final = 5
 """Raised when older programs could not read what this one writes"""
 
 _ARRAY: Final = "$array"

@@ -14,6 +14,7 @@ import pandas as pd
 from data.evidence import load_evidence
 from data.schema import Outcome, OutcomeKind
 from twin.arrays import Floats, Integers
+from twin.behaviour import triggered
 from twin.calibration import Learners, binary_departure, hazard_departure
 from twin.effects.distribution import term_matrix
 from twin.effects.estimate import Effects, estimate_effects
@@ -35,6 +36,7 @@ from twin.models.ridge_cox import RidgeCox
 from twin.models.time_varying import CoxForm, TimeVarying
 from twin.sample import Sample
 from twin.selection import Selection, select
+from twin.simulation.acting import ActingPrior
 from twin.simulation.fitting import fit_state_models
 from twin.simulation.individual import cohort_probabilities
 from twin.simulation.situation import StateModels
@@ -144,7 +146,22 @@ class Trainer:
             marginal,
             seed,
             published,
+            {outcome.name: self._depending(outcome) for outcome in cohort.spec.outcomes},
         )
+
+    def _depending(self, outcome: Outcome) -> tuple[ActingPrior, ...]:
+        """What decisions are held to do more on an outcome in those who show a state, and who may teach it."""
+        effects = self.effects.states.get(outcome.name)
+        if effects is None:
+            return ()
+        cohort = self.sample.cohort
+        drawn = effects.draws(self.drawn[outcome.name], stream(self.settings.seed, "state terms", outcome.name))
+        _, sd = effects.beside(self.effects.by_outcome[outcome.name].combined)
+        found = []
+        for k, term in enumerate(effects.terms):
+            teachers = ~triggered(cohort, term.decision) & (term.decision not in outcome.triggers)
+            found.append(ActingPrior(term, drawn[:, k], float(sd[k]), teachers))
+        return tuple(found)
 
     def own_propensity(self) -> Floats:
         """(n,) how likely the physicians were to decide as they did, at the least likely of the decisions.

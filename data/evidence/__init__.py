@@ -3,7 +3,18 @@
 from data.evidence.groups import Comparison, Condition, Group, parse_group
 from data.evidence.load import load_evidence, read_evidence
 from data.evidence.table import NO, YES, Basis, Design, Evidence, GivenAs, Measure, PublishedEffect, Spread
-from data.evidence.terms import EffectTerm, load_terms, read_terms, weak_prior_sd
+from data.evidence.terms import (
+    EffectTerm,
+    StateTerm,
+    TermRow,
+    effect_terms,
+    load_state_terms,
+    load_term_rows,
+    load_terms,
+    read_term_rows,
+    state_terms,
+    weak_prior_sd,
+)
 
 __all__ = [
     "NO",
@@ -19,10 +30,16 @@ __all__ = [
     "Measure",
     "PublishedEffect",
     "Spread",
+    "StateTerm",
+    "TermRow",
+    "effect_terms",
     "load_evidence",
+    "load_state_terms",
+    "load_term_rows",
     "load_terms",
     "parse_group",
     "read_evidence",
-    "read_terms",
+    "read_term_rows",
+    "state_terms",
     "weak_prior_sd",
 ]

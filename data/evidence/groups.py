@@ -1,7 +1,8 @@
 """Whom an effect was estimated in, as a line of text: parsed into conditions, evaluated on a typed table.
 
 The grammar: clauses joined by ``&``, each one condition or alternatives in brackets, e.g.
-``hpv_status=negative & (t_stage=T4 | n_stage=N3)`` or ``age_years>50 & age_years<=60``. The empty text is everybody.
+``hpv_status=negative & (t_stage=T4 | n_stage=N3)``, ``age_years>50 & age_years<=60`` or ``sex!=male``. The empty text
+is everybody.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class Comparison(StrEnum):
     """How a condition compares a column with its value."""
 
     EQUAL = "="
+    OTHER = "!="
     AT_MOST = "<="
     AT_LEAST = ">="
     BELOW = "<"
@@ -35,12 +37,15 @@ class Comparison(StrEnum):
 
 _HOLDS: Final[dict[Comparison, Callable[[Any, Any], Any]]] = {
     Comparison.EQUAL: operator.eq,
+    Comparison.OTHER: operator.ne,
     Comparison.AT_MOST: operator.le,
     Comparison.AT_LEAST: operator.ge,
     Comparison.BELOW: operator.lt,
     Comparison.ABOVE: operator.gt,
 }
-_CONDITION: Final = re.compile(r"(?P<column>\w+)\s*(?P<comparison><=|>=|=|<|>)\s*(?P<value>[\w.+-]+)")
+_OF_LEVELS: Final = (Comparison.EQUAL, Comparison.OTHER)
+"""What a category can be compared by"""
+_CONDITION: Final = re.compile(r"(?P<column>\w+)\s*(?P<comparison>!=|<=|>=|=|<|>)\s*(?P<value>[\w.+-]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +65,10 @@ class Condition:
         if self.column not in frame:
             return np.full(len(frame), np.nan)
         values = frame[self.column]
-        if self.comparison is Comparison.EQUAL and not is_numeric_dtype(values):
+        if self.comparison in _OF_LEVELS and not is_numeric_dtype(values):
             texts = values.astype(object)
             known = (values.notna() & (texts != UNKNOWN)).to_numpy(dtype=bool)
-            holds = (texts == self.value).to_numpy(dtype=bool)
+            holds = _HOLDS[self.comparison](texts, self.value).to_numpy(dtype=bool)
         else:
             numbers = values.to_numpy(dtype=np.float64)
             known = ~np.isnan(numbers)
@@ -154,8 +159,8 @@ def _check(condition: Condition, spec: Specification) -> None:
         raise ValueError(f"a column of the specification in place of '{condition.column}'")
     if column.is_numeric:
         _check_number(condition.value, column)
-    elif condition.comparison is not Comparison.EQUAL:
-        raise ValueError(f"'{column.name}' with =, because it is not a number")
+    elif condition.comparison not in _OF_LEVELS:
+        raise ValueError(f"'{column.name}' with = or !=, because it is not a number")
     else:
         _check_level(condition.value, column)
 

@@ -1,4 +1,4 @@
-"""The evidence in words: a table of published effects in, its documentation page out.
+"""The evidence in words: the tables of published effects and of effect terms in, their documentation page out.
 
 Run ``python -m data.evidence.page --out docs/evidence.md`` after every change of a table.
 """
@@ -6,12 +6,14 @@ Run ``python -m data.evidence.page --out docs/evidence.md`` after every change o
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from data.dictionary import DEFAULT_SPECIFICATION, load_specification
 from data.evidence.load import load_evidence
 from data.evidence.table import NO, YES, Basis, Design, Evidence, GivenAs, Measure, PublishedEffect, Spread
+from data.evidence.terms import StateTerm, TermRow, load_term_rows
 from data.schema import Specification
 
 _MEASURES = {Measure.HAZARD_RATIO: "HR", Measure.ODDS_RATIO: "OR"}
@@ -26,8 +28,8 @@ _DESIGNS = {
 }
 
 
-def evidence_page(spec: Specification, evidence: Evidence) -> str:
-    """The documentation page of the published effects of a disease, in Markdown."""
+def evidence_page(spec: Specification, evidence: Evidence, terms: Sequence[TermRow] = ()) -> str:
+    """The documentation page of the published effects of a disease, and of its effect terms, in Markdown."""
     return "\n".join(
         [
             f"# Published effects of treatment: {spec.label}",
@@ -36,6 +38,7 @@ def evidence_page(spec: Specification, evidence: Evidence) -> str:
             "",
             *_reading_guide(),
             *(line for decision in evidence.decisions for line in _decision(spec, evidence, decision)),
+            *_terms(spec, terms),
             *_unread(spec, evidence),
             *_missing(spec, evidence),
         ]
@@ -116,6 +119,34 @@ def _comparison(effect: PublishedEffect) -> str:
     return f"{effect.option} against {effect.against}"
 
 
+def _terms(spec: Specification, rows: Sequence[TermRow]) -> Iterator[str]:
+    if not rows:
+        return
+    yield "## What is assumed of effects"
+    yield ""
+    yield "Every decision has an effect on each outcome; before any evidence its log ratio is 0 with an SD of 0.5 (of"
+    yield "an odds ratio 1), unless a row says otherwise. A row on patients or a state adds to that effect in whom it"
+    yield "names: the ratio is that of the effect there to the effect in the others, with the SD of its logarithm. A"
+    yield "state is seen before the decision; until it is, the decision has its average effect. All of these are"
+    yield "assumed."
+    yield ""
+    header = ("decision", "outcome", "what", "ratio", "SD", "reason")
+    yield from _table(header, (_term_cells(spec, row) for row in rows))
+
+
+def _term_cells(spec: Specification, row: TermRow) -> Sequence[str]:
+    term = row.term
+    read = term.state if isinstance(term, StateTerm) else term.group
+    return (
+        _label(spec, term.decision),
+        spec.outcome(row.outcome).label if row.outcome else "every outcome",
+        " ".join([term.name or "the effect itself", *([f"(`{read}`)"] if read else [])]),
+        f"{math.exp(term.prior_mean):.2f}",
+        f"{term.prior_sd:.2f}",
+        row.reason,
+    )
+
+
 def _unread(spec: Specification, evidence: Evidence) -> Iterator[str]:
     effects = [effect for effect in evidence.effects if not (effect.verified or effect.used)]
     if not effects:
@@ -188,7 +219,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--spec", default=DEFAULT_SPECIFICATION, help="name or TOML file of a specification")
     chosen = parser.parse_args(arguments)
     spec = load_specification(chosen.spec)
-    chosen.out.write_text(evidence_page(spec, load_evidence(spec)), encoding="utf-8")
+    chosen.out.write_text(evidence_page(spec, load_evidence(spec), load_term_rows(spec)), encoding="utf-8")
 
 
 if __name__ == "__main__":

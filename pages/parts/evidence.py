@@ -19,6 +19,7 @@ from twin.effects.cohort import BOTH_REAL, Overlap
 from twin.effects.combination import Conflict, EffectRow
 from twin.effects.groups import ON_AVERAGE
 from twin.effects.sources import Sources
+from twin.effects.states import StateRow
 
 MARKS: Final = ("Published", "Cohort", "Combined")
 DISAGREE: Final = "≠ they disagree"
@@ -93,6 +94,9 @@ def _panel(picture: Picture, decision: Decision, groups: list[ForestGroup], end:
         key=f"forest-{decision.column}",
         alt=alternative(title, groups, picture.measure),
     )
+    for row in picture.states:
+        if row.decision == decision.column:
+            note(plain(_by_state(row)))
     conflict = picture.conflict(decision.column)
     if conflict is not None and conflict.flagged:
         elsewhere = "Trials" if picture.basis(decision.column) is Basis.READ else "Assumption"
@@ -100,6 +104,14 @@ def _panel(picture: Picture, decision: Decision, groups: list[ForestGroup], end:
         st.markdown(f":material/warning: **{elsewhere} and cohort disagree.** {said}.")
     else:
         note(plain(f"{capitalised(_agreement(picture, decision, conflict))}."))
+
+
+def _by_state(row: StateRow) -> str:
+    source = "assumption and cohort" if row.taught else "assumed, not learnt from the cohort"
+    return (
+        f"{capitalised(row.name)} its ratio is {row.used} times that in the others ({source}). Until that is seen, "
+        "the average counts."
+    )
 
 
 def _agreement(picture: Picture, decision: Decision, conflict: Conflict | None) -> str:

@@ -22,11 +22,15 @@ from data.evidence import (
     Evidence,
     PublishedEffect,
     Spread,
+    effect_terms,
     load_evidence,
+    load_state_terms,
+    load_term_rows,
     load_terms,
     parse_group,
     read_evidence,
-    read_terms,
+    read_term_rows,
+    state_terms,
 )
 from data.evidence.page import evidence_page, main
 from data.schema import OutcomeKind, Specification
@@ -207,6 +211,15 @@ def test_membership_is_that_of_the_same_query_in_pandas(spec: Specification) -> 
     wanted = values.eval(query).to_numpy(dtype=float)
     assert 0 < wanted.sum() < 400
     np.testing.assert_array_equal(parse_group(text, spec).membership(frame), wanted)
+
+
+def test_another_level_is_one_that_is_known_and_not_this(spec: Specification) -> None:
+    levels = ["CR", "PR", "SD", "unknown", None]
+    frame = typed_frame(pd.DataFrame({"rt_response_nodal": levels, "age_years": [50.0, 51.0, 50.0, 52.0, None]}), spec)
+    nan = math.nan
+    np.testing.assert_array_equal(parse_group("rt_response_nodal!=CR", spec).membership(frame), [0, 1, 1, nan, nan])
+    np.testing.assert_array_equal(parse_group("age_years!=50", spec).membership(frame), [0, 1, 0, 1, nan])
+    assert str(parse_group("rt_response_nodal != CR", spec)) == "rt_response_nodal!=CR"
 
 
 def test_membership_is_open_exactly_where_the_missing_values_decide(spec: Specification) -> None:
@@ -405,7 +418,8 @@ def test_the_published_page_says_the_same_whatever_the_figures_nobody_read(spec:
     other = {"effect": 9.87, "lower": 8.76, "upper": 11.1, "p_value": 0.0123, "patients": 54321, "note": "9.87"}
     changed = tuple(e if e.verified else dataclasses.replace(e, **other) for e in evidence.effects)
     assert changed != evidence.effects
-    assert evidence_page(spec, dataclasses.replace(evidence, effects=changed)) == PAGE.read_text(encoding="utf-8")
+    page = evidence_page(spec, dataclasses.replace(evidence, effects=changed), load_term_rows(spec))
+    assert page == PAGE.read_text(encoding="utf-8")
     figures = {f"{e.effect:.2f}" for e in evidence.effects if not e.verified}
     assert not figures & set(re.findall(r"\d+\.\d+", evidence.open_questions))
 
@@ -452,10 +466,28 @@ GOOD_TERM = {
     "centre": "60",
     "per": "10",
     "group": "",
+    "state": "",
+    "prior_mean": "",
     "prior_sd": "0.15",
     "reason": "Trials say so.",
 }
 IN_GROUP = {"column": "", "centre": "", "per": "", "name": "in T4", "group": "t_stage=T4"}
+
+
+IN_STATE = {
+    "decision": "neck_dissection",
+    "column": "",
+    "centre": "",
+    "per": "",
+    "name": "after an incomplete response",
+    "state": "rt_response_nodal!=CR",
+    "prior_mean": "-0.5",
+}
+ITSELF = {"column": "", "centre": "", "per": "", "name": ""}
+
+
+def read(path: Path, spec: Specification) -> dict[str, tuple[EffectTerm, ...]]:
+    return effect_terms(read_term_rows(path, spec), spec)
 
 
 def test_a_disease_without_a_table_of_terms_has_the_effects_themselves(spec: Specification) -> None:
@@ -468,7 +500,7 @@ def test_a_disease_without_a_table_of_terms_has_the_effects_themselves(spec: Spe
 
 def test_terms_stand_with_their_decision_and_outcome(tmp_path: Path, spec: Specification) -> None:
     path = terms_table(tmp_path, {}, {**IN_GROUP, "outcome": ""}, {**IN_GROUP, "decision": "induction_chemo"})
-    named = {name: [(term.decision, term.name) for term in terms] for name, terms in read_terms(path, spec).items()}
+    named = {name: [(term.decision, term.name) for term in terms] for name, terms in read(path, spec).items()}
     everywhere = [("concurrent_chemo", ""), ("concurrent_chemo", "in T4")]
     assert named["feeding_tube_6m"] == [("induction_chemo", ""), *everywhere, ("neck_dissection", "")]
     assert named["death"] == [
@@ -479,6 +511,37 @@ def test_terms_stand_with_their_decision_and_outcome(tmp_path: Path, spec: Speci
         ("concurrent_chemo", "in T4"),
         ("neck_dissection", ""),
     ]
+
+
+def test_a_row_without_a_name_is_the_effect_itself(tmp_path: Path, spec: Specification) -> None:
+    path = terms_table(tmp_path, {**ITSELF, "outcome": "distant_failure", "prior_mean": "-0.1"})
+    terms = read(path, spec)
+    weak = EffectTerm("concurrent_chemo", "", prior_sd=0.5)
+    assert terms["death"][1] == weak
+    assert terms["distant_failure"][1] == dataclasses.replace(weak, prior_sd=0.15, prior_mean=-0.1)
+    assert [len(of_outcome) for of_outcome in terms.values()] == [3] * len(spec.outcomes)
+
+
+def test_a_state_term_is_apart_from_the_terms_that_are_known_at_the_start(tmp_path: Path, spec: Specification) -> None:
+    path = terms_table(tmp_path, {**IN_STATE, "outcome": "locoregional_failure"})
+    rows = read_term_rows(path, spec)
+    assert effect_terms(rows, spec) == load_terms(dataclasses.replace(spec, name="elsewhere"))
+    found = {name: terms for name, terms in state_terms(rows, spec).items() if terms}
+    (term,) = found.pop("locoregional_failure")
+    assert not found
+    assert (term.column, term.prior_mean, term.prior_sd) == ("rt_response_nodal", -0.5, 0.15)
+    levels = ["CR", "PR", "SD", "PD", "unknown", None]
+    seen = typed_frame(pd.DataFrame({"rt_response_nodal": levels}), spec)
+    np.testing.assert_array_equal(term.membership(seen), [0, 1, 1, 1, math.nan, math.nan])
+
+
+def test_the_shipped_states_are_seen_before_their_decision(spec: Specification) -> None:
+    moments = {name: column.available_from for name, column in spec.by_name.items()}
+    decided = {decision.column: decision.moment for decision in spec.decisions}
+    found = [term for terms in load_state_terms(spec).values() for term in terms]
+    assert found
+    for term in found:
+        assert spec.rank(moments[term.column]) < spec.rank(decided[term.decision])
 
 
 def test_a_term_counts_steps_from_its_centre_within_its_group(spec: Specification) -> None:
@@ -506,6 +569,22 @@ def test_a_term_survives_storage_as_plain_data(spec: Specification) -> None:
         ({"decision": "concurrent_agent"}, "decision", "one of induction_chemo, concurrent_chemo, neck_dissection"),
         ({"outcome": "relapse"}, "outcome", "one of death, locoregional_failure"),
         ({"name": ""}, "name", "a value"),
+        ({"prior_mean": "half"}, "prior_mean", "a number"),
+        ({**IN_STATE, "name": ""}, "name", "a value"),
+        ({**IN_STATE, "prior_mean": ""}, "prior_mean", "a log ratio"),
+        ({**IN_STATE, "decision": "surgery"}, "decision", "one of induction_chemo"),
+        ({**IN_STATE, "group": "sex=male"}, "group", "nothing beside a state"),
+        ({**IN_STATE, "state": "rt_response_nodal~CR"}, "state", "conditions such as"),
+        ({**IN_STATE, "state": "rt_response_nodal!=gone"}, "state", "'rt_response_nodal' with one of its levels"),
+        ({**IN_STATE, "state": "n_stage=N2"}, "state", "conditions on one of ic_response_primary, ic_response_nodal"),
+        ({**IN_STATE, "state": "rt_dlt_other=1"}, "state", "conditions on one of ic_response_primary"),
+        ({**IN_STATE, "decision": "concurrent_chemo"}, "state", "conditions on one of ic_response_primary, ic_resp"),
+        ({**IN_STATE, "decision": "induction_chemo"}, "state", "conditions on one of none, which are seen before"),
+        (
+            {**IN_STATE, "state": "rt_response_nodal=PR & rt_response_primary=CR"},
+            "state",
+            "conditions on one of ic_response_primary",
+        ),
         ({"column": "sex"}, "column", "a number of the specification"),
         ({"column": "weight"}, "column", "columns known before decision_cc"),
         ({"column": "rt_dose_gy"}, "column", "columns known before decision_cc"),
@@ -515,7 +594,7 @@ def test_a_term_survives_storage_as_plain_data(spec: Specification) -> None:
         ({"per": "0"}, "per", "a number above 0"),
         ({"per": ""}, "per", "centre and per with a column, and neither without"),
         ({**IN_GROUP, "centre": "60", "per": "10"}, "per", "centre and per with a column, and neither without"),
-        ({**IN_GROUP, "group": ""}, "group", "a column or a group"),
+        ({**IN_GROUP, "group": ""}, "group", "a column, a group or a state, or no name for the effect itself"),
         ({"prior_sd": ""}, "prior_sd", "a value"),
         ({"prior_sd": "-1"}, "prior_sd", "a number above 0"),
         ({"reason": ""}, "reason", "a value"),
@@ -527,7 +606,7 @@ def test_a_fault_of_a_term_says_where_it_is_and_what_to_do(
 ) -> None:
     path = terms_table(tmp_path, {"name": "again"}, cells)
     with pytest.raises(SpecificationError) as refused:
-        read_terms(path, spec)
+        read(path, spec)
     message = str(refused.value)
     assert message.startswith("evidence some_terms.csv cannot be used: line 3, column ")
     assert f"line 3, column {column}: expected {expected}" in message
@@ -539,4 +618,4 @@ def test_all_faults_of_terms_are_told_at_once(tmp_path: Path, spec: Specificatio
     with pytest.raises(
         SpecificationError, match=r"line 2, column prior_sd.*line 3, column reason.*line 3, column name"
     ):
-        read_terms(terms_table(tmp_path, {"prior_sd": "wide"}, {"reason": "", "name": ""}), spec)
+        read(terms_table(tmp_path, {"prior_sd": "wide"}, {"reason": "", "name": ""}), spec)

@@ -15,7 +15,7 @@ from twin.assessment import Assessment, assess_elsewhere
 from twin.card import model_card
 from twin.choice import BY_CHOICE
 from twin.effects import combination
-from twin.effects.sources import ASSUMED_SMALL, ASSUMED_UNREAD, NOTHING_PUBLISHED
+from twin.effects.sources import ASSUMED, ASSUMED_SMALL, ASSUMED_UNREAD, MAY_BE_A_CONSEQUENCE, NOTHING_PUBLISHED
 from twin.evaluation.evaluate import EvaluationSettings, evaluate
 from twin.fitting import fit_twin
 from twin.participants import NOT_AT_HAND
@@ -141,7 +141,7 @@ def test_every_pointer_leads_to_what_its_item_asks_for(text):
 
 def test_the_flow_of_the_cohort_is_counted_and_its_follow_up_is_the_reverse_kaplan_meier():
     cohort = structural_cohort()
-    text = card()[card().index("### Dates, flow and follow-up") :]
+    text = card()[: card().index("## What treatments are taken to do")]
     frame = cohort.frame
     (death,) = [row for row in rows_of(text, "Death") if len(row) == 6][:1]
     dead = frame["death"] == 1
@@ -298,10 +298,22 @@ def test_only_what_somebody_read_stands_as_published():
     for outcome in ("Locoregional failure", "Distant failure"):
         assert published[outcome, "concurrent chemotherapy"] == ASSUMED_UNREAD
     for decision in twin.spec.decisions:
-        assert published["Feeding tube at 6 months", decision.label.lower()] == NOTHING_PUBLISHED
+        surgery = decision.column == "neck_dissection"
+        held = ASSUMED_SMALL if surgery else NOTHING_PUBLISHED
+        assert published["Feeding tube at 6 months", decision.label.lower()] == held
         assert re.fullmatch(RATIO, published["Death", decision.label.lower()])
-    assert published["Locoregional failure", "neck dissection"] == ASSUMED_SMALL
+    assert published["Distant failure", "neck dissection"] == ASSUMED_SMALL
+    assert published["Locoregional failure", "neck dissection"] == ASSUMED
     assert "may lie outside of both its sources" in text
+
+
+def test_what_a_decision_does_more_after_a_state_is_told():
+    text = card()[card().index("## What treatments are taken to do") :]
+    for outcome, cohort in (("Locoregional failure", MAY_BE_A_CONSEQUENCE), ("Death", "has a say")):
+        (row,) = [row for row in rows_of(text, outcome) if len(row) == 6]
+        assert row[1:3] == ["neck dissection", "after an incomplete nodal response"]
+        assert all(re.fullmatch(RATIO, ratio) for ratio in row[3:5])
+        assert row[5] == cohort
 
 
 def test_a_disagreement_with_what_nobody_read_is_a_limit_without_its_figure(monkeypatch):

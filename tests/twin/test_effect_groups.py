@@ -92,6 +92,7 @@ def test_groups_beside_a_number_say_at_which_number_and_the_other_way_round(spec
         ("sex=male & (age_years>70 | ecog=2)", lambda row: row["sex"] == "male" and (
             row.get("age_years", 0) > 70 or row.get("ecog") == 2)),
         ("ln_ipsi_4=1", lambda row: row["ln_ipsi_4"] == 1),
+        ("t_stage!=T1 & sex!=male", lambda row: row["t_stage"] != "T1" and row["sex"] == "female"),
     ],
 )  # fmt: skip
 def test_who_stands_for_a_group_is_in_it(

@@ -13,12 +13,14 @@ from pydantic import TypeAdapter
 
 from data.dictionary import load_specification
 from data.errors import NotFound, Refused, WrongUsage
+from data.evidence import StateTerm
 from data.schema import Decision
 from twin.arrays import Floats
 from twin.models.candidates.incidence import cumulative_incidence
 from twin.models.outcome import Rows
 from twin.record import decision_matrix
 from twin.registry import _joined, _split
+from twin.simulation.acting import Acting, state_levels
 from twin.simulation.expected import carried_out, under
 from twin.simulation.policy import Choice, Policy, following
 from twin.simulation.revealed import Revealed
@@ -70,6 +72,13 @@ class Steady:
         return rate[:, None] * np.diff(edges) * np.exp(effects @ acting.T)
 
 
+DEPENDING = (
+    StateTerm("concurrent_chemo", "after a partial response", "ic_response_primary=PR", 0.4, 0.1),
+    StateTerm("neck_dissection", "after an incomplete response", "rt_response_nodal!=CR", 1.0, 0.1),
+)
+"""What two decisions do more in some; the first is asked about after its state, at one and the same month"""
+
+
 @cache
 def models() -> StateModels:
     """Transitions of the structural model; what its states say is set by hand, with an effect of every response."""
@@ -82,13 +91,19 @@ def models() -> StateModels:
         transitions = fit_transitions(Learning(SPEC, frame, inputs, frame, decision_matrix(SPEC, frame), DRAWS, rng))
     worse = {"CR": 0.0, "PR": 0.6, "SD or PD": 1.1, "PR or SD or PD": 0.7, "any": 0.2, "cetuximab": 0.3}
     mean = np.array([worse.get(label, 0.0) for m in transitions.steps for v in m.step.variables for label in v.labels])
+    learnt = Learning(SPEC, frame, inputs, frame, decision_matrix(SPEC, frame), DRAWS, rng)
+    acting = [
+        Acting(term, decision, state_levels(term, transitions, learnt), term.prior_mean + spread, taught=False)
+        for decision, term in enumerate(DEPENDING, start=1)
+        for spread in [np.append(0.0, term.prior_sd * rng.normal(size=DRAWS))]
+    ]
     revealed = {}
     for name in TIMED + BINARY:
         causes = 2 if name in TIMED[1:] else 1
         drawn = mean + 0.15 * rng.normal(size=(causes, 1 + DRAWS, len(mean))) * (mean != 0)
         drawn[:, 0] = mean
         drawn[1:] *= 0.5
-        revealed[name] = Revealed(name, drawn, (50,) * causes, (0.4,) * causes)
+        revealed[name] = Revealed(name, drawn, (50,) * causes, (0.4,) * causes, (), tuple(acting))
     return StateModels(transitions, revealed)
 
 
@@ -141,7 +156,7 @@ def test_before_anything_is_seen_the_answer_is_that_of_the_models_from_time_zero
         np.testing.assert_allclose(risks[outcome][:, 0], steady.probability(outcome, digits, rows), atol=1e-12)
 
 
-@pytest.mark.parametrize("plan", ["010", "110"])
+@pytest.mark.parametrize("plan", ["010", "110", "011", "111"])
 def test_averaged_over_the_paths_the_risks_are_those_of_the_models_from_time_zero(plan: str) -> None:
     at_zero = situation()
     paths, by_path = at_zero.risks_by_path(plan, MONTHS)
@@ -192,6 +207,35 @@ def test_after_radiotherapy_the_law_of_total_probability_holds_too() -> None:
     np.testing.assert_allclose(average, total, rtol=0, atol=1e-8)
     assert primary.levels[0] == nodal.levels[0] == "CR"
     assert toxicity.levels == ("none", "any")
+
+
+RESPONDED = {**AFTER_RADIOTHERAPY, "rt_response_primary": "CR"}
+
+
+def hazard_ratio(outcome: str, response: str) -> float:
+    """Of dissection in a patient who responded, by the risks of 0.1 months from month 6 on."""
+    given = situation(**{**RESPONDED, "rt_response_nodal": response}).fit_only()
+    with_it, without = (given.risks(plan, [6.1], [outcome])[outcome][0, 0] for plan in ("111", "110"))
+    return float(with_it / without)
+
+
+@pytest.mark.parametrize("outcome", TIMED)
+def test_a_decision_does_more_in_those_who_show_the_state(outcome: str) -> None:
+    """The ratio of the two ratios is that of the term; a decision whose state was not seen has its average effect."""
+    complete, partial = hazard_ratio(outcome, "CR"), hazard_ratio(outcome, "PR")
+    assert np.log(partial / complete) == pytest.approx(1.0, abs=0.01)
+    average = np.exp(0.1)
+    assert complete < average < partial
+
+
+def test_what_a_decision_does_more_is_no_effect_on_what_forestalls_the_outcome() -> None:
+    revealed, rows = models().revealed["distant_failure"], Rows.of(0, 1)
+    (start, own), (month, added) = revealed.ratios_from(SPEC, np.array([0.0, 0.0, 1.0]), Steady().completed, rows)
+    assert (start, month) == (0.0, 6.0)
+    assert own.shape == added.shape
+    assert added[0].any()
+    assert not added[1].any()
+    assert len(revealed.ratios_from(SPEC, np.array([0.0, 0.0, 0.0]), Steady().completed, rows)) == 1
 
 
 def test_a_bad_response_raises_the_risk_and_a_good_one_lowers_it() -> None:

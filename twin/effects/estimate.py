@@ -10,14 +10,15 @@ import numpy as np
 import pandas as pd
 
 from data.cohort import Cohort
-from data.evidence import load_evidence, load_terms
+from data.evidence import load_evidence, load_state_terms, load_terms
 from data.schema import Outcome
 from twin.arrays import AS_THEY_ARE, Floats
 from twin.behaviour import Behaviour, fit_behaviour
 from twin.effects.cohort import cohort_effects
 from twin.effects.combination import CombinedEffects, combine
 from twin.effects.distribution import EffectTerm
-from twin.effects.prior import evidence_prior
+from twin.effects.prior import joint_prior
+from twin.effects.states import StateEffects, seen_states, state_shares
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +31,8 @@ class Effects:
     """q terms, the same for every outcome"""
     by_outcome: Mapping[str, CombinedEffects]
     behaviour: Behaviour
+    states: Mapping[str, StateEffects]
+    """By outcome, what decisions do more in those who show a state, before the cohort is asked about that"""
 
     def draws(self, count: int, seed: int) -> dict[str, Floats]:
         """By outcome, (1 + count, q) coefficients of the terms; row 0 is the mean."""
@@ -58,14 +61,26 @@ def estimate_effects(
         weight: Of published effects: 0 the cohort alone, 0.5 each by its variance, 1 the publications alone.
         seed: Of the folds.
     """
-    evidence, listed = load_evidence(cohort.spec), load_terms(cohort.spec)
+    evidence, listed, by_state = load_evidence(cohort.spec), load_terms(cohort.spec), load_state_terms(cohort.spec)
     behaviour = fit_behaviour(cohort, seed)
     copies = [completed.iloc[start : start + cohort.size] for start in range(0, len(completed), cohort.size)]
-    found = {}
+    later = [term.column for terms in by_state.values() for term in terms]
+    later += [name for effect in evidence.effects if effect.used for name in effect.group.columns]
+    shown = _with_seen(later, cohort, completed)
+    found, states = {}, {}
     terms: tuple[EffectTerm, ...] = ()
     for outcome in outcomes:
         terms = tuple(term for term in listed[outcome.name] if term.decision in varied)
-        prior = evidence_prior(evidence, terms, outcome, completed)
+        depending = seen_states(tuple(t for t in by_state[outcome.name] if t.decision in varied), cohort)
+        shares = state_shares(depending, cohort, outcome)
+        prior, states[outcome.name] = joint_prior(evidence, terms, depending, shares, outcome, shown)
         seen = cohort_effects(cohort, outcome, terms, behaviour, seed=seed, completed=copies)
         found[outcome.name] = combine(prior, seen, weight)
-    return Effects(terms, found, behaviour)
+    return Effects(terms, found, behaviour, states)
+
+
+def _with_seen(columns: Sequence[str], cohort: Cohort, completed: pd.DataFrame) -> pd.DataFrame:
+    """The completed copies of a cohort with those of `columns` that were seen later, as they are recorded."""
+    later = [name for name in dict.fromkeys(columns) if name not in completed and name in cohort.frame]
+    rows = np.arange(len(completed)) % max(cohort.size, 1)
+    return completed.assign(**{name: cohort.frame[name].to_numpy()[rows] for name in later})

@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from data.evidence import EffectTerm, Group
-from data.schema import Column, Specification
+from data.evidence import Comparison, Condition, EffectTerm, Group
+from data.schema import UNKNOWN, Column, Specification
 from twin.arrays import Floats
 from twin.effects.combination import CombinedEffects, EffectRow, Ratio
 from twin.effects.distribution import EffectDistribution
@@ -78,11 +78,18 @@ def _member(group: Group, spec: Specification, known: Mapping[str, Value]) -> pd
 def _tried(group: Group, spec: Specification) -> Iterator[dict[str, Value]]:
     """Values of the columns of a group, unknown ones left out, among which there is a member if there is one at all."""
     conditions = [condition for clause in group.clauses for condition in clause]
-    texts = {name: [entry.value for entry in conditions if entry.column == name] for name in group.columns}
     columns = [spec.column(name) for name in group.columns]
-    candidates = [_numbers(texts[c.name]) if c.is_numeric else list(dict.fromkeys(texts[c.name])) for c in columns]
+    candidates = [_candidates(c, [entry for entry in conditions if entry.column == c.name]) for c in columns]
     for values in product(*([None, *some] for some in candidates)):
         yield {name: value for name, value in zip(group.columns, values, strict=True) if value is not None}
+
+
+def _candidates(column: Column, conditions: Sequence[Condition]) -> list[Value]:
+    texts = [entry.value for entry in conditions]
+    if column.is_numeric:
+        return [*_numbers(texts)]
+    others = column.levels if any(entry.comparison is Comparison.OTHER for entry in conditions) else ()
+    return [level for level in dict.fromkeys([*texts, *others]) if level != UNKNOWN]
 
 
 def _numbers(texts: Sequence[str]) -> list[float]:

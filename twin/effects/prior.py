@@ -8,6 +8,9 @@ discounting by an added variance for bias and for other patients: Spiegelhalter,
 Clinical Trials and Health-Care Evaluation, Wiley 2004, chapters 5 and 7 (doi 10.1002/0470092602). Results of trials
 regressed on averages of their patients: Thompson, Higgins, Stat Med 2002;21:1559 (doi 10.1002/sim.1187).
 
+What a decision does more in those who show a state before it (`StateTerm`) is worked out beside the terms, from the
+same publications: `joint_prior`.
+
 The difference between where the effects of a decision were published and here is one and the same for all of them:
 five publications on the same trials do not make it five times smaller. Their sampling errors are taken as independent.
 """
@@ -22,10 +25,11 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from data.evidence import YES, Design, Evidence, Group, PublishedEffect, weak_prior_sd
+from data.evidence import YES, Design, Evidence, Group, PublishedEffect, StateTerm, weak_prior_sd
 from data.schema import Outcome
 from twin.arrays import Flags, Floats
 from twin.effects.distribution import EffectDistribution, EffectTerm, term_matrix
+from twin.effects.states import StateEffects
 
 
 @dataclass(frozen=True)
@@ -58,41 +62,75 @@ def evidence_prior(
     frame: pd.DataFrame,
     settings: PriorSettings = SETTINGS,
 ) -> EffectDistribution:
+    """The distribution of `terms` where no decision depends on a state; arguments as of `joint_prior`."""
+    return joint_prior(evidence, terms, (), np.zeros(0), outcome, frame, settings)[0]
+
+
+def joint_prior(
+    evidence: Evidence,
+    terms: tuple[EffectTerm, ...],
+    states: tuple[StateTerm, ...],
+    shares: Floats,
+    outcome: Outcome,
+    frame: pd.DataFrame,
+    settings: PriorSettings = SETTINGS,
+) -> tuple[EffectDistribution, StateEffects]:
     """The distribution of `terms` (log hazard ratios, log odds ratios of a binary outcome) before a cohort is asked.
 
-    The terms are theta ~ N(0, diag(prior_sd^2)); an effect that is used on the outcome is one observation of h . theta,
-    where h is the mean of the term matrix of its decision over the patients it applies to. Its variance is that of the
-    publication, plus that of confounding if it is observational, plus that of transport, which all observations on one
-    decision share. The result is the posterior of this linear model, in closed form (Lindley, Smith, J R Stat Soc B
-    1972;34:1, doi 10.1111/j.2517-6161.1972.tb00885.x).
+    The terms are theta ~ N(prior_mean, diag(prior_sd^2)); an effect that is used on the outcome is one observation of
+    h . theta, where h is the mean of the term matrix of its decision over the patients it applies to. Its variance is
+    that of the publication, plus that of confounding if it is observational, plus that of transport, which all
+    observations on one decision share. The result is the posterior of this linear model, in closed form (Lindley,
+    Smith, J R Stat Soc B 1972;34:1, doi 10.1111/j.2517-6161.1972.tb00885.x).
+
+    The term of a decision itself is its effect on average, before a state is seen. Its prior says what the decision
+    does in those who do not show the state; a state term delta with the share p moves the average by p x delta, and the
+    effect is the average plus (1 - p) x delta in those who show it and less p x delta in the others. A publication on
+    patients whom the state chose is an observation of the effect on those.
 
     Effects on the manner of a decision are left to `manner_prior`. An effect on a group that nobody is in says nothing.
 
     Args:
         evidence: published effects; those that are not used are passed over.
         terms: those of `outcome`, q of them, each with a prior standard deviation above 0.
+        states: state terms of the same decisions, k of them.
+        shares: (k,) how much of the average is of patients who show each state.
         outcome: what the effects are on. A decision that it triggers has the narrow prior of `settings` unless
             something is published on it.
         frame: canonical columns of the cohort with its missing values imputed: one completion, or several stacked. A
-            value that is missing nevertheless counts as outside a group, and as 0 in a term.
+            value that is missing nevertheless counts as outside a group, and as 0 in a term. States as they are
+            recorded.
         settings: how far publications are trusted.
+
+    Returns:
+        The terms, and the state terms given them.
     """
-    prior_sd = np.array([term.prior_sd for term in terms])
+    size, every = len(terms), _all(terms, states)
+    prior_sd = np.array([term.prior_sd for term in every])
     unpublished = np.array([not evidence.rows(term.decision, outcome.name) for term in terms], dtype=bool)
-    narrow = triggered(outcome, terms) & unpublished
-    precision = np.diag(np.where(narrow, np.minimum(prior_sd, settings.triggered_sd), prior_sd) ** -2.0)
-    weighted = np.zeros(len(terms))
-    for averages, ratios, variances in _observations(evidence, terms, outcome, frame, settings):
+    narrow = np.flatnonzero(triggered(outcome, terms) & unpublished)
+    prior_sd[narrow] = np.minimum(prior_sd[narrow], settings.triggered_sd)
+    averaged = np.eye(len(prior_sd))
+    for k, state in enumerate(states):
+        itself = [term.decision == state.decision and not term.name for term in terms]
+        averaged[:size, size + k] = np.where(itself, shares[k], 0.0)
+    precision = np.linalg.inv((averaged * prior_sd**2) @ averaged.T)
+    weighted = precision @ averaged @ np.array([term.prior_mean for term in every])
+    for averages, ratios, variances in _observations(evidence, terms, states, shares, outcome, frame, settings):
         error = np.linalg.inv(np.diag(variances) + settings.transport_sd**2)
         precision += averages.T @ error @ averages
         weighted += averages.T @ error @ ratios
     covariance = np.linalg.inv(precision)
-    return EffectDistribution(terms, covariance @ weighted, (covariance + covariance.T) / 2.0)
+    covariance, mean = (covariance + covariance.T) / 2.0, covariance @ weighted
+    found = EffectDistribution(terms, mean[:size], covariance[:size, :size])
+    return found, StateEffects.of(states, shares, found, mean[size:], covariance[size:])
 
 
 def _observations(
     evidence: Evidence,
     terms: tuple[EffectTerm, ...],
+    states: tuple[StateTerm, ...],
+    shares: Floats,
     outcome: Outcome,
     frame: pd.DataFrame,
     settings: PriorSettings,
@@ -101,18 +139,29 @@ def _observations(
 
     The variances are those of each publication by itself.
     """
-    values = term_matrix(terms, frame)
+    values = np.hstack([term_matrix(terms, frame), _departures(states, shares, frame)])
     for decision in dict.fromkeys(term.decision for term in terms):
-        own = np.array([term.decision == decision for term in terms], dtype=float)
+        own = np.array([term.decision == decision for term in _all(terms, states)], dtype=float)
         found = []
         for effect in evidence.rows(decision, outcome.name):
             members = effect.applies_to(frame) == 1.0
             if members.any():
                 ratio = effect.log_ratio if effect.option == YES else -effect.log_ratio
-                found.append((values[members].mean(axis=0) * own, ratio, _variance(effect, settings)))
+                chosen = [True] * len(terms) + [state.column in effect.group.columns for state in states]
+                found.append((values[members].mean(axis=0) * own * chosen, ratio, _variance(effect, settings)))
         if found:
             averages, ratios, variances = zip(*found, strict=True)
             yield np.stack(averages), np.array(ratios), np.array(variances)
+
+
+def _all(terms: tuple[EffectTerm, ...], states: tuple[StateTerm, ...]) -> list[EffectTerm | StateTerm]:
+    return [*terms, *states]
+
+
+def _departures(states: tuple[StateTerm, ...], shares: Floats, frame: pd.DataFrame) -> Floats:
+    """(n, k) what multiplies each state term in each patient, beside the average; 0 where the state is unrecorded."""
+    shown = np.column_stack([np.empty((len(frame), 0)), *(state.membership(frame) for state in states)])
+    return np.nan_to_num(shown - shares)
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,20 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from data.evidence import Basis, Evidence
+from data.evidence import Basis, Evidence, weak_prior_sd
 from data.schema import Outcome, Specification
 from twin.effects.combination import CombinedEffects, Conflict, EffectRow
 from twin.effects.groups import side_by_side
+from twin.effects.states import StateRow
 
 NOTHING_PUBLISHED: Final = "no published effect; wide prior"
 ASSUMED_SMALL: Final = "no published effect; assumed small"
+ASSUMED: Final = "no published effect; assumed"
 ASSUMED_UNREAD: Final = "assumed: its sources were not read"
 MAY_BE_A_CONSEQUENCE: Final = "not asked: it may be a consequence"
 TOO_FEW: Final = "too few to tell"
+ROUNDING: Final = 1e-9
+"""Of a log ratio that is 0"""
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,8 @@ class Sources:
     outcome: Outcome
     effects: CombinedEffects
     evidence: Evidence
+    states: tuple[StateRow, ...] = ()
+    """What decisions do more in those who show a state"""
 
     @cached_property
     def rows(self) -> tuple[EffectRow, ...]:
@@ -43,8 +49,17 @@ class Sources:
     def unpublished(self, decision: str) -> str:
         """What is said in place of a published ratio; empty where the ratio may be printed."""
         if self.basis(decision) is Basis.NONE:
-            return ASSUMED_SMALL if decision in self.outcome.triggers else NOTHING_PUBLISHED
+            return self._assumed(decision)
         return ASSUMED_UNREAD if self.basis(decision) is Basis.UNREAD else ""
+
+    def _assumed(self, decision: str) -> str:
+        """What is held of the effect of a decision that nothing is published on."""
+        prior = self.effects.prior
+        position = next(k for k, term in enumerate(prior.terms) if term.decision == decision and not term.name)
+        if abs(prior.mean[position]) > ROUNDING:
+            return ASSUMED
+        narrow = prior.terms[position].prior_sd < weak_prior_sd(self.outcome)
+        return ASSUMED_SMALL if narrow or decision in self.outcome.triggers else NOTHING_PUBLISHED
 
     def untaught(self, decision: str) -> str:
         """What is said in place of a cohort's ratio; empty where it has one."""

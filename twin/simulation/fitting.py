@@ -13,6 +13,7 @@ from twin.effects.prior import MannerEffect
 from twin.marginal import Marginal
 from twin.models.followup import EVENT, FORESTALLED, follow_up
 from twin.models.outcome import CELL_MONTHS, EventModel, Patients
+from twin.simulation.acting import ActingPrior
 from twin.simulation.individual import cohort_increments, cohort_probabilities
 from twin.simulation.revealed import Revealed, fit_revealed_hazards, fit_revealed_probability, period_starts
 from twin.simulation.situation import StateModels
@@ -28,6 +29,7 @@ def fit_state_models(
     marginal: Marginal,
     seed: int,
     priors: Mapping[str, Mapping[str, Sequence[MannerEffect]]] | None = None,
+    depending: Mapping[str, Sequence[ActingPrior]] | None = None,
 ) -> StateModels:
     """What a cohort teaches about the states.
 
@@ -40,6 +42,7 @@ def fit_state_models(
         marginal: The models from time zero.
         seed: Of the draws.
         priors: By outcome and manner, what is published about the manner's levels.
+        depending: By outcome, what decisions are held to do more in those who show a state.
     """
     rng = np.random.default_rng([seed, len(frame)])
     learning = Learning(spec, frame, cohort.inputs.mean(axis=0), completed, decisions, marginal.draws, rng)
@@ -48,13 +51,13 @@ def fit_state_models(
     if not transitions.steps:
         return StateModels(transitions, revealed)
     for outcome in spec.outcomes:
-        published = (priors or {}).get(outcome.name)
+        published, held = (priors or {}).get(outcome.name), (depending or {}).get(outcome.name, ())
         if outcome.kind is OutcomeKind.BINARY:
             if outcome.name in marginal.binaries:
                 positive = frame[outcome.event].to_numpy(dtype=float)
                 before = cohort_probabilities(outcome.name, spec, marginal, cohort, decisions)
                 revealed[outcome.name] = fit_revealed_probability(
-                    outcome, positive, before, transitions, learning, published
+                    outcome, positive, before, transitions, learning, published, held
                 )
         elif outcome.name in marginal.hazards:
             hazards = marginal.hazards[outcome.name]
@@ -65,7 +68,9 @@ def fit_state_models(
                 if model is not None
             }
             followed = follow_up(frame, spec, outcome)
-            revealed[outcome.name] = fit_revealed_hazards(outcome, followed, logs, transitions, learning, published)
+            revealed[outcome.name] = fit_revealed_hazards(
+                outcome, followed, logs, transitions, learning, published, held
+            )
     return StateModels(transitions, revealed)
 
 

@@ -3,11 +3,14 @@
 A state is worth what it adds to the prediction before it was seen. So the models from time zero enter as an offset, and
 a state is compared with what was expected of the same patient: with hazards ``before x w(s) / E[w]``, the derivative of
 their logarithm is the state less its expectation under the tilted distribution of states.
+
+A decision that does more in those who show a state adds to what the state says, from the month of the decision on
+(`twin.simulation.acting`). The same normalisation leaves the decision the effect on average that it has before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
@@ -22,6 +25,7 @@ from twin.models.followup import EVENT, FORESTALLED, FollowUp
 from twin.models.hazard import CoxLikelihood, Episodes
 from twin.models.outcome import Rows
 from twin.models.posterior import CoxProblem, LogisticProblem, Mode, Posterior, Problem, posterior
+from twin.simulation.acting import Acting, ActingPrior, acting_before, added_ratios, product_columns, updated
 from twin.simulation.reveal import reveal_probability
 from twin.simulation.states import UNOBSERVED
 from twin.simulation.transition import Learning, Transitions
@@ -86,11 +90,30 @@ class Revealed:
     prior_sds: tuple[float, ...]
     """Width of the prior of each cause's log ratios; 0 where too few events say anything"""
     apart: tuple[Apart, ...] = ()
+    acting: tuple[Acting, ...] = ()
+    """What decisions do more in those who show a state; on the outcome itself, not on what forestalls it"""
 
     def ratios(self, completed: pd.DataFrame, rows: Rows) -> Floats:
         """(causes, rows, width) log ratio of every level in a patient of whom `completed` has the copies, one a row."""
         members = members_of(self.apart, completed)[rows.copy]
         return ratios_of(self.coefficients[:, rows.draw], self.apart, members)
+
+    def ratios_from(
+        self, spec: Specification, digits: Floats, completed: pd.DataFrame, rows: Rows
+    ) -> tuple[tuple[float, Floats], ...]:
+        """Under decisions (d,): log ratios of every level as of `ratios`, each with the month from which it is added.
+
+        A level acts from its own month on in any case.
+        """
+        own = self.ratios(completed, rows)
+        found = [(0.0, own)]
+        for one in self.acting:
+            month = float(one.acts_from(spec, digits))
+            if np.isfinite(month):
+                added = np.zeros_like(own)
+                added[0] = np.outer(one.ratios[rows.draw], one.levels)
+                found.append((month, added))
+        return tuple(found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,6 +282,7 @@ def fit_revealed_hazards(
     transitions: Transitions,
     learning: Learning,
     priors: Mapping[str, Sequence[MannerEffect]] | None = None,
+    depending: Sequence[ActingPrior] = (),
 ) -> Revealed:
     """What the states say about a time-to-event outcome.
 
@@ -271,75 +295,165 @@ def fit_revealed_hazards(
         transitions: What is seen at every step.
         learning: The cohort.
         priors: By manner, what is published about its levels.
+        depending: What decisions are held to do more in those who show a state.
     """
     causes = (EVENT,) if outcome.competing is None else (EVENT, FORESTALLED)
-    expectations, start = Expectations.of(transitions, learning), _Start.of(transitions, priors or {}, learning)
-    fitted = [_fit_cause(followed, cause, log_hazards[cause], start, expectations, learning) for cause in causes]
+    cohort = _Cohort.of(transitions, priors or {}, depending, learning)
+    courses = [_Course(followed, cause, log_hazards[cause]) for cause in causes]
+    fitted = [_fit_cause(cohort.on(cause), course) for cause, course in zip(causes, courses, strict=True)]
+    fit = fitted[0][0][0]
     return Revealed(
         outcome.name,
         np.stack([coefficients for coefficients, _, _ in fitted]),
         tuple(events for _, events, _ in fitted),
         tuple(prior_sd for _, _, prior_sd in fitted),
-        start.apart,
+        cohort.start.apart,
+        cohort.taught(lambda now, prior, acting: _hazard_mode(now, courses[0], fit, prior, acting)),
     )
 
 
-def _fit_cause(
-    followed: FollowUp,
-    cause: int,
-    log_hazard: Floats,
-    start: _Start,
-    expectations: Expectations,
-    learning: Learning,
-) -> tuple[Floats, int, float]:
+@dataclass(frozen=True, eq=False)
+class _Cohort:
+    """What is learnt from, what is held before that, and what is expected of everybody."""
+
+    learning: Learning
+    expectations: Expectations
+    start: _Start
+    priors: tuple[ActingPrior, ...]
+    acting: tuple[Acting, ...]
+    """One for each of the priors: what decisions do more in those who show a state, as it is held or found"""
+
+    @classmethod
+    def of(
+        cls,
+        transitions: Transitions,
+        manners: Mapping[str, Sequence[MannerEffect]],
+        depending: Sequence[ActingPrior],
+        learning: Learning,
+    ) -> _Cohort:
+        """Before anything is learnt; a state that the cohort does not tell apart is left out."""
+        acting = acting_before(depending, transitions, learning)
+        kept = {one.term for one in acting}
+        priors = tuple(prior for prior in depending if prior.term in kept)
+        expectations, start = Expectations.of(transitions, learning), _Start.of(transitions, manners, learning)
+        return cls(learning, expectations, start, priors, acting)
+
+    def on(self, cause: int) -> _Cohort:
+        """The same for one cause: decisions do more on the outcome itself only."""
+        return self if cause == EVENT else replace(self, priors=(), acting=())
+
+    def ratios(self, fit: Floats, month: float) -> Floats:
+        """(n, width) log ratio of every level in each patient, with what the decisions that act at `month` add."""
+        own = self.start.ratios(fit)
+        return own + added_ratios(self.acting, self.learning, month) if self.acting else own
+
+    def taught(self, ask: Callable[[_Cohort, ActingPrior, Acting], Mode | None]) -> tuple[Acting, ...]:
+        """The state terms with what the cohort says of each, the others as they are held.
+
+        Args:
+            ask: The mode of one of them around what is held, where the cohort is taken with the others as they are
+                and this one as it was found last; ``None`` where too few had the outcome.
+        """
+        return tuple(self._taught(ask, position) for position in range(len(self.acting)))
+
+    def _taught(self, ask: Callable[[_Cohort, ActingPrior, Acting], Mode | None], position: int) -> Acting:
+        prior, found = self.priors[position], self.acting[position]
+        for _ in range(ITERATIONS):
+            now = replace(self, acting=(*self.acting[:position], found, *self.acting[position + 1 :]))
+            mode = ask(now, prior, found)
+            if mode is None:
+                break
+            found = replace(found, ratios=updated(prior, mode, self.learning), taught=True)
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Course:
+    """How n patients fared, and what was expected of them."""
+
+    followed: FollowUp
+    cause: int
+    log_hazard: Floats
+    """(n, periods)"""
+
+
+def _fit_cause(cohort: _Cohort, course: _Course) -> tuple[Floats, int, float]:
     """(1 + draws, width + apart) coefficients, number of events and width of the prior."""
+    start, learning = cohort.start, cohort.learning
     chosen, mean = start.chosen, start.mean
     fit = np.where(chosen, mean, 0.0)
     drawn: Posterior | None = None
     events = 0
     for _ in range(ITERATIONS):
-        parts = list(_periods(followed, cause, log_hazard, start, fit, expectations, learning))
+        parts = list(_periods(cohort, course, fit))
         if not parts:
             break
-        cut = Episodes(*(np.concatenate([getattr(part, name) for part, _ in parts]) for name in _EPISODE))
-        offset = np.concatenate([shift for _, shift in parts]) + cut.inputs[:, chosen] @ mean[chosen]
-        order = np.argsort(cut.stop, kind="stable")
+        cut, shift = _together(parts)
+        offset = shift + cut.inputs[:, chosen] @ mean[chosen]
         events = int(cut.event.sum())
         if events < FEWEST_EVENTS:
             break
-        likelihood = CoxLikelihood(
-            replace(cut, inputs=cut.inputs[:, chosen]).take(order), np.ones(len(order)), offset[order]
-        )
-        drawn = _posterior(CoxProblem(likelihood, np.zeros((len(order), 0))), start.held[chosen], learning)
+        problem = _cox(replace(cut, inputs=cut.inputs[:, chosen]), offset)
+        drawn = _posterior(problem, start.held[chosen], learning)
         fit[chosen] = mean[chosen] + drawn.coefficients[0]
     return start.coefficients(drawn, learning), events, 0.0 if drawn is None else drawn.prior_sd
 
 
-_EPISODE: Final = ("inputs", "start", "stop", "event", "patient")
-
-
-def _periods(
-    followed: FollowUp,
-    cause: int,
-    log_hazard: Floats,
-    start: _Start,
-    fit: Floats,
-    expectations: Expectations,
-    learning: Learning,
-) -> Iterator[tuple[Episodes, Floats]]:
+def _periods(cohort: _Cohort, course: _Course, fit: Floats) -> Iterator[tuple[Episodes, Floats]]:
     """Episodes of each period with the states less their expectation as inputs, and their offsets."""
-    begins = period_starts(learning.spec)
-    for period, (begin, end) in enumerate(zip(begins, np.append(begins[1:], np.inf), strict=True)):
-        unspread, log_ratio = expectations.hazards(start.ratios(fit), begin)
+    for period, unspread, log_hazard in _expected(cohort, course, fit):
         if not unspread.any():
             continue
-        centred = start.spread(unspread)
-        known = expectations.known(learning.spec, learning.decisions, begin)
-        rows = np.flatnonzero((followed.months > begin) & known & np.isfinite(log_hazard[:, period]))
-        stop = np.minimum(followed.months[rows], end)
-        event = (followed.cause[rows] == cause) & (followed.months[rows] <= end)
-        offset = log_hazard[rows, period] + log_ratio[rows] - centred[rows] @ fit
-        yield Episodes(centred[rows], np.full(len(rows), begin), stop, event, rows), offset
+        centred = cohort.start.spread(unspread)
+        cut = _episodes(cohort, course, period, centred)
+        yield cut, (log_hazard - centred @ fit)[cut.patient]
+
+
+def _expected(cohort: _Cohort, course: _Course, fit: Floats) -> Iterator[tuple[int, Floats, Floats]]:
+    """Each period, the states less their expectation (n, width), and the log hazard given them (n,)."""
+    for period, begin in enumerate(period_starts(cohort.learning.spec)):
+        unspread, log_ratio = cohort.expectations.hazards(cohort.ratios(fit, begin), begin)
+        yield period, unspread, course.log_hazard[:, period] + log_ratio
+
+
+def _episodes(cohort: _Cohort, course: _Course, period: int, inputs: Floats) -> Episodes:
+    """One of each patient who is watched in a period, with inputs (n, b)."""
+    learning, followed = cohort.learning, course.followed
+    edges = np.append(period_starts(learning.spec), np.inf)
+    begin, end = edges[period], edges[period + 1]
+    known = cohort.expectations.known(learning.spec, learning.decisions, begin)
+    rows = np.flatnonzero((followed.months > begin) & known & np.isfinite(course.log_hazard[:, period]))
+    stop = np.minimum(followed.months[rows], end)
+    event = (followed.cause[rows] == course.cause) & (followed.months[rows] <= end)
+    return Episodes(inputs[rows], np.full(len(rows), begin), stop, event, rows)
+
+
+def _together(parts: Sequence[tuple[Episodes, Floats]]) -> tuple[Episodes, Floats]:
+    """The episodes of several periods, with their offsets (m,)."""
+    names = ("inputs", "start", "stop", "event", "patient")
+    cut = Episodes(*(np.concatenate([getattr(part, name) for part, _ in parts]) for name in names))
+    return cut, np.concatenate([offset for _, offset in parts])
+
+
+def _cox(cut: Episodes, offset: Floats) -> CoxProblem:
+    order = np.argsort(cut.stop, kind="stable")
+    return CoxProblem(CoxLikelihood(cut.take(order), np.ones(len(order)), offset[order]), np.zeros((len(order), 0)))
+
+
+def _hazard_mode(cohort: _Cohort, course: _Course, fit: Floats, prior: ActingPrior, acting: Acting) -> Mode | None:
+    """Of a state term, by the months from its decision on, given the fit of what the states say by themselves."""
+    learning = cohort.learning
+    months = effect_months(learning.spec, learning.decisions)[:, acting.decision]
+    starts = period_starts(learning.spec)
+    parts = []
+    for period, unspread, log_hazard in _expected(cohort, course, fit):
+        three = product_columns(acting, learning, unspread)
+        cut = _episodes(cohort, course, period, three)
+        cut = cut.take((prior.teachers & (months <= starts[period]))[cut.patient])
+        offset = log_hazard - three[:, -1] * (acting.ratios[0] - prior.draws[0])
+        parts.append((cut, offset[cut.patient]))
+    cut, offset = _together(parts)
+    return None if cut.event.sum() < FEWEST_EVENTS else _cox(cut, offset).mode(prior.precision, None)
 
 
 def fit_revealed_probability(
@@ -349,6 +463,7 @@ def fit_revealed_probability(
     transitions: Transitions,
     learning: Learning,
     priors: Mapping[str, Sequence[MannerEffect]] | None = None,
+    depending: Sequence[ActingPrior] = (),
 ) -> Revealed:
     """What the states say about a yes-or-no outcome.
 
@@ -359,28 +474,66 @@ def fit_revealed_probability(
         transitions: What is seen at every step.
         learning: The cohort.
         priors: By manner, what is published about its levels.
+        depending: What decisions are held to do more in those who show a state.
     """
     month = np.inf if outcome.month is None else outcome.month
-    expectations = Expectations.of(transitions, learning)
-    rows = ~np.isnan(positive) & expectations.known(learning.spec, learning.decisions, month)
-    start = _Start.of(transitions, priors or {}, learning)
+    cohort = _Cohort.of(transitions, priors or {}, depending, learning)
+    rows = ~np.isnan(positive) & cohort.expectations.known(learning.spec, learning.decisions, month)
+    judged, start = _Judged(positive, probability, month, rows), cohort.start
     chosen, mean = start.chosen, start.mean
     fit = np.where(chosen, mean, 0.0)
     drawn: Posterior | None = None
-    events = int((positive[rows] == 1).sum())
     for _ in range(ITERATIONS):
-        if min(events, int(rows.sum()) - events) < FEWEST_EVENTS:
+        if not judged.enough(rows):
             break
-        unspread, log_odds = expectations.odds(start.ratios(fit), month, probability)
+        unspread, log_odds = judged.expected(cohort, fit)
         centred = start.spread(unspread)
         offset = (log_odds - centred @ fit + centred[:, chosen] @ mean[chosen])[rows]
         problem = LogisticProblem(centred[rows][:, chosen], positive[rows], offset, np.zeros((int(rows.sum()), 0)))
         found = _posterior(problem, start.held[chosen], learning)
         drawn = replace(found, coefficients=found.coefficients[:, 1:])
         fit[chosen] = mean[chosen] + drawn.coefficients[0]
-    prior_sd = 0.0 if drawn is None else drawn.prior_sd
+    events, prior_sd = int((positive[rows] == 1).sum()), 0.0 if drawn is None else drawn.prior_sd
     coefficients = start.coefficients(drawn, learning)[None]
-    return Revealed(outcome.name, coefficients, (events,), (prior_sd,), start.apart)
+    taught = cohort.taught(lambda now, prior, acting: judged.mode(now, fit, prior, acting))
+    return Revealed(outcome.name, coefficients, (events,), (prior_sd,), start.apart, taught)
+
+
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    """In whom of n patients a yes-or-no outcome was positive, and what was expected of them."""
+
+    positive: Floats
+    """(n,)"""
+    probability: Floats
+    """(n,)"""
+    month: float
+    """When it is judged"""
+    rows: Flags
+    """(n,) who can teach"""
+
+    def enough(self, rows: Flags) -> bool:
+        """Whether enough of the patients had the outcome, and enough had not."""
+        events = int((self.positive[rows] == 1).sum())
+        return min(events, int(rows.sum()) - events) >= FEWEST_EVENTS
+
+    def expected(self, cohort: _Cohort, fit: Floats) -> tuple[Floats, Floats]:
+        """The states less their expectation (n, width), and the log odds given them (n,)."""
+        return cohort.expectations.odds(cohort.ratios(fit, self.month), self.month, self.probability)
+
+    def mode(self, cohort: _Cohort, fit: Floats, prior: ActingPrior, acting: Acting) -> Mode | None:
+        """Of a state term, given the fit of what the states say by themselves."""
+        learning = cohort.learning
+        acts = effect_months(learning.spec, learning.decisions)[:, acting.decision] <= self.month
+        rows = self.rows & prior.teachers & acts
+        if not self.enough(rows):
+            return None
+        unspread, log_odds = self.expected(cohort, fit)
+        three = product_columns(acting, learning, unspread)[rows]
+        offset = log_odds[rows] - three[:, -1] * (acting.ratios[0] - prior.draws[0])
+        return LogisticProblem(three, self.positive[rows], offset, np.zeros((len(three), 0))).mode(
+            prior.precision, None
+        )
 
 
 def _posterior(problem: Problem, held: Floats, learning: Learning) -> Posterior:

@@ -168,7 +168,7 @@ class Scores:
     """For each level, (causes, rows, nodes before or 1, states, periods) log multiplier of the hazards"""
 
     @classmethod
-    def of(cls, tree: Tree, coefficients: Floats) -> Self:
+    def of(cls, tree: Tree, ratios: Sequence[tuple[float, Floats]]) -> Self:
         """The multipliers of every state from the last level to the first.
 
         What is expected to follow a state is part of what the state says: a poor response to induction speaks of a poor
@@ -177,17 +177,24 @@ class Scores:
 
         Args:
             tree: Of the patient and plan.
-            coefficients: (causes, rows, width) log ratios of all levels of all steps.
+            ratios: (causes, rows, width) log ratios of all levels of all steps, each with the month from which they are
+                added to those before; a level acts from its own month on in any case.
         """
-        periods = np.unique([0.0, *(level.acts_from for level in tree.levels)])
+        begins = [max(level.acts_from, month) for level in tree.levels for month, _ in ratios]
+        periods = np.unique([0.0, *begins])
         by_level: list[Floats] = []
         later: Floats | None = None
         for depth in range(len(tree.levels) - 1, -1, -1):
             level = tree.levels[depth]
-            own = np.einsum("krh,sh->krs", coefficients[:, :, level.columns], level.indicators)
-            score = own[:, :, None, :, None] * (level.acts_from <= periods)
+            score = sum(
+                np.einsum("krh,sh->krs", added[:, :, level.columns], level.indicators)[:, :, None, :, None]
+                * (max(level.acts_from, month) <= periods)
+                for month, added in ratios
+            )
+            score = np.asarray(score)
             if later is not None:
-                score = score + later.reshape(*own.shape[:2], -1, own.shape[2], len(periods))
+                causes, rows, _, states, _ = score.shape
+                score = score + later.reshape(causes, rows, -1, states, len(periods))
             by_level.append(score)
             later = _expected(level.probability, score)
         return cls(periods, tuple(reversed(by_level)))

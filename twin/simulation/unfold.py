@@ -165,7 +165,8 @@ class Unfolding:
 
     @cached_property
     def _scores(self) -> dict[str, Scores]:
+        completed, rows = self.individual.completed, self.rows
         return {
-            name: Scores.of(self.tree, revealed.ratios(self.individual.completed, self.rows))
+            name: Scores.of(self.tree, revealed.ratios_from(self.spec, self.digits, completed, rows))
             for name, revealed in self.revealed.items()
         }
