@@ -19,6 +19,8 @@ from twin.effects.combination import CombinedEffects, combine
 from twin.effects.distribution import EffectTerm
 from twin.effects.prior import joint_prior
 from twin.effects.states import StateEffects, seen_states, state_shares
+from twin.effects.together import Together, put_together
+from twin.streams import stream
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,14 +35,19 @@ class Effects:
     behaviour: Behaviour
     states: Mapping[str, StateEffects]
     """By outcome, what decisions do more in those who show a state, before the cohort is asked about that"""
+    together: tuple[Together, ...] = ()
+    """Of related outcomes; the others are independent"""
 
     def draws(self, count: int, seed: int) -> dict[str, Floats]:
-        """By outcome, (1 + count, q) coefficients of the terms; row 0 is the mean."""
-        seeds = np.random.SeedSequence(seed).spawn(len(self.by_outcome))
+        """By outcome, (1 + count, q) coefficients of the terms, the mean first; those of one row belong together."""
+        joint = {name: found for one in self.together for name, found in one.draws(count, self._rng(seed, one)).items()}
         return {
-            name: effects.combined.draws(count, np.random.default_rng(own))
-            for (name, effects), own in zip(self.by_outcome.items(), seeds, strict=True)
+            name: joint[name] if name in joint else effects.combined.draws(count, stream(seed, "effects", name))
+            for name, effects in self.by_outcome.items()
         }
+
+    def _rng(self, seed: int, one: Together) -> np.random.Generator:
+        return stream(seed, "effects", *one.outcomes)
 
 
 def estimate_effects(
@@ -68,15 +75,16 @@ def estimate_effects(
     later += [name for effect in evidence.effects if effect.used for name in effect.group.columns]
     shown = _with_seen(later, cohort, completed)
     found, states = {}, {}
-    terms: tuple[EffectTerm, ...] = ()
+    asked = {o.name: tuple(term for term in listed[o.name] if term.decision in varied) for o in outcomes}
     for outcome in outcomes:
-        terms = tuple(term for term in listed[outcome.name] if term.decision in varied)
+        terms = asked[outcome.name]
         depending = seen_states(tuple(t for t in by_state[outcome.name] if t.decision in varied), cohort)
         shares = state_shares(depending, cohort, outcome)
         prior, states[outcome.name] = joint_prior(evidence, terms, depending, shares, outcome, shown)
         seen = cohort_effects(cohort, outcome, terms, behaviour, seed=seed, completed=copies)
         found[outcome.name] = combine(prior, seen, weight)
-    return Effects(terms, found, behaviour, states)
+    combined, together = put_together(outcomes, asked, found, cohort.spec.brought_about, weight)
+    return Effects(next(iter(asked.values()), ()), combined, behaviour, states, together)
 
 
 def _with_seen(columns: Sequence[str], cohort: Cohort, completed: pd.DataFrame) -> pd.DataFrame:
