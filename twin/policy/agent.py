@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final, Self
 
 import numpy as np
@@ -48,7 +49,7 @@ class Network:
         weights = tuple(arrays[f"layer{k}.weight"] for k in layers)
         biases = tuple(arrays[f"layer{k}.bias"] for k in layers)
         centre, scale = arrays[CENTRE], arrays[SCALE]
-        fits = all(after.shape[1] == len(before) for before, after in zip(weights, weights[1:], strict=False))
+        fits = all(after.shape[1] == len(before) for before, after in pairwise(weights))
         fits = fits and all(len(bias) == len(weight) for bias, weight in zip(biases, weights, strict=True))
         if not (fits and weights and centre.shape == scale.shape == (2, len(weights[-1]) // 2)):
             raise ValueError("shapes that do not fit together")
@@ -79,6 +80,11 @@ class Agent:
     network: Network
     document: Mapping[str, Any]
     """Plain JSON: how it was trained, and its regret"""
+
+    @property
+    def complete(self) -> bool:
+        """Whether training came to its end."""
+        return bool(self.document["complete"])
 
     def values(self, observations: Singles) -> Floats:
         """(..., 2) utility with weights that add up to 1 with no and yes, for observations (..., size)."""

@@ -18,7 +18,7 @@ from twin.policy.preferences import Preferences
 from twin.policy.process import END, Actions, Place, Process
 
 
-def observation_space(layout: Layout) -> spaces.Box:
+def observation_space(layout: Layout) -> spaces.Box[Any]:
     """Inputs within their bound, the rest between 0 and 1."""
     low, high = np.zeros(layout.size, dtype=np.float32), np.ones(layout.size, dtype=np.float32)
     low[: len(layout.inputs)], high[: len(layout.inputs)] = -BOUND, BOUND
@@ -33,7 +33,7 @@ class TreatmentEnv(gymnasium.Env[Singles, np.int64]):
 
     def __init__(self, process: Process, preferences: Preferences) -> None:
         self.process, self.preferences = process, preferences
-        self.observation_space = observation_space(process.layout)
+        self.observation_space: spaces.Space[Singles] = observation_space(process.layout)
         self.action_space = spaces.Discrete(2)
         self._place: Place | None = None
 

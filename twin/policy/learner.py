@@ -7,8 +7,10 @@ Torch is imported here and in nothing that serves.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -42,8 +44,6 @@ DECIDING: Final = 10.0
 """Weight of the squared error of the difference of utility over the spread of the patient's plans"""
 CLIPPED: Final = 4.0
 """Of that squared error: those of nearly indifferent patients shall not rule"""
-SLOWEST: Final = 0.02
-"""Share of the rate of learning that is left at the end"""
 
 
 class LossNetwork(QNetwork):
@@ -52,9 +52,11 @@ class LossNetwork(QNetwork):
     def __init__(self, *args: Any, outcomes: int, **named: Any) -> None:
         super().__init__(*args, **named)
         self.outcomes = outcomes
+        self.centre: torch.Tensor
+        self.scale: torch.Tensor
         sizes = [self.features_dim, *self.net_arch]
         layers: list[nn.Module] = []
-        for before, after in zip(sizes, sizes[1:], strict=False):
+        for before, after in pairwise(sizes):
             layers += [nn.Linear(before, after), nn.ReLU()]
         self.q_net = nn.Sequential(*layers, nn.Linear(sizes[-1], 2 * outcomes))
         self.register_buffer(CENTRE, torch.zeros(2, outcomes))
@@ -134,7 +136,7 @@ class Learner:
             rows = slice(start, start + batch)
             error = self._error(lesson.observations[rows], lesson.losses[rows], lesson.spread[rows])
             optimiser.zero_grad()
-            error.backward()
+            torch.autograd.backward(error)
             optimiser.step()
 
     def _error(self, observations: Singles, losses: Singles, spread: Singles) -> torch.Tensor:
@@ -203,8 +205,12 @@ class _Every(BaseCallback):
 
 @contextmanager
 def reproducible() -> Iterator[None]:
-    """One thread and deterministic algorithms, so that the same seed gives the same bytes; as it was, afterwards."""
+    """One thread and deterministic algorithms, so that the same seed gives the same bytes; as it was, afterwards.
+
+    The generators that all of a process share are put back, too: the library seeds them.
+    """
     threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    shared = random.getstate(), np.random.get_state(), torch.get_rng_state()
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     try:
@@ -212,6 +218,9 @@ def reproducible() -> Iterator[None]:
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(strict)
+        random.setstate(shared[0])
+        np.random.set_state(shared[1])
+        torch.set_rng_state(shared[2])
 
 
 def _array(tensor: torch.Tensor) -> Singles:

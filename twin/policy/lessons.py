@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from twin.arrays import Floats
+from twin.arrays import Floats, Integers
 from twin.policy.exact import Question, plan_values, solve
 from twin.policy.observation import Singles
 from twin.policy.patients import Patients
@@ -72,7 +72,7 @@ class Teacher:
         )
 
     def _asked(
-        self, number: int, question: Question, rows: Floats, weights: Floats, spread: Floats, rng: np.random.Generator
+        self, number: int, question: Question, rows: Integers, weights: Floats, spread: Floats, rng: np.random.Generator
     ) -> Lesson:
         """One question after some histories of each patient."""
         likely = question.probability

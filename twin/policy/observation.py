@@ -134,22 +134,23 @@ class Layout:
         for model, codes in zip(twin.states.transitions.steps, standing.observed, strict=True):
             if model.step.decision < min(standing.next_open, len(self.decisions) - 1):
                 result.append(model.step.indicators(codes[None])[0])
-        return self._padded(np.concatenate(result)[None])[0]
+        return np.asarray(self._padded(np.concatenate(result)[None])[0])
 
-    def seen(self, ahead: Ahead, depth: int, behind: Floats) -> Floats:
-        """(histories, states) indicators at every history after so many steps of what lies ahead.
+    def seen(self, prospects: Prospects, key: str, behind: Floats) -> Floats:
+        """(histories, states) indicators at every history of a question.
 
         Args:
-            ahead: Of patients who stand at the same place.
-            depth: Number of steps since.
-            behind: (states,) what was seen before, as by `behind`.
+            prospects: Of patients who stand at the same place.
+            key: Decisions before the question; open ones as ``-``.
+            behind: (states,) what was seen before they came there, as by `behind`.
         """
-        result = np.zeros((1, 0))
-        for sight in ahead.sights[:depth]:
+        ahead = at_question(prospects, key)
+        width = sum(len(step.states) for step in self.steps[: prospects.steps_behind])
+        result = behind[None, :width]
+        for sight in ahead.sights[: steps_before(ahead, key.index(OPEN))]:
             states = sight.step.indicators(sight.codes)
             result = np.hstack([np.repeat(result, len(states), axis=0), np.tile(states, (len(result), 1))])
-        width = self.states - sum(sight.step.width for sight in ahead.sights)
-        return self._padded(np.hstack([np.tile(behind[:width], (len(result), 1)), result]))
+        return self._padded(result)
 
     def _padded(self, seen: Floats) -> Floats:
         """(k, states) with zeros for the steps that are still to come."""
@@ -159,7 +160,7 @@ class Layout:
 def shares(weights: Floats) -> Floats:
     """(..., outcomes) weights that add up to 1; zeros where all are 0 and every option is worth the same."""
     total = weights.sum(axis=-1, keepdims=True)
-    return np.divide(weights, total, out=np.zeros_like(weights, dtype=float), where=total > 0)
+    return np.asarray(np.divide(weights, total, out=np.zeros_like(weights, dtype=float), where=total > 0))
 
 
 def steps_before(ahead: Ahead, decision: int) -> int:

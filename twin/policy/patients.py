@@ -11,11 +11,10 @@ import pandas as pd
 
 from twin.arrays import Floats, Integers
 from twin.policy.exact import Question
-from twin.policy.observation import Layout, Singles, at_question, encoded, steps_before
+from twin.policy.observation import Layout, Singles, encoded
 from twin.policy.prospects import Ahead, Prospects, Standing, prospects
 from twin.prediction import FittedTwin
 from twin.threads import one_thread
-from twin.timeline import OPEN
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +48,7 @@ class Patients:
 
     def seen(self, key: str) -> Floats:
         """(histories, states) indicators at the question that comes up after the decisions of `key`."""
-        ahead = at_question(self.prospects, key)
-        return self.layout.seen(ahead, steps_before(ahead, key.index(OPEN)), self.behind)
+        return self.layout.seen(self.prospects, key, self.behind)
 
     def observe(self, question: Question, weights: Floats) -> Singles:
         """(n, histories, size) observations at a question, for weights (n, outcomes)."""

@@ -160,9 +160,9 @@ def _onwards(prospects: Prospects, histories: int, key: str) -> Floats:
     ahead = at_question(prospects, key)
     if OPEN not in key:
         likely = ahead.probability[..., None]
-        return np.divide(ahead.losses, likely, out=np.zeros_like(ahead.losses), where=likely > 0)
+        return np.asarray(np.divide(ahead.losses, likely, out=np.zeros_like(ahead.losses), where=likely > 0))
     reached = ahead.histories(steps_before(ahead, key.index(OPEN)))
     chances = ahead.probability.reshape(prospects.size, reached, -1).sum(axis=2).reshape(prospects.size, histories, -1)
     cumulative = np.cumsum(chances, axis=2)
     total = cumulative[..., -1:]
-    return np.divide(cumulative, total, out=np.ones_like(cumulative), where=total > 0)
+    return np.asarray(np.divide(cumulative, total, out=np.ones_like(cumulative), where=total > 0))

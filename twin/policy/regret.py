@@ -95,9 +95,7 @@ class Examination:
 
     def lost(self, policy: Policy) -> Floats:
         """(k, n) regret of a policy."""
-        followed = [
-            follow(self.patients.prospects, policy(self.patients, own)).value(own) for own in self.weights
-        ]
+        followed = [follow(self.patients.prospects, policy(self.patients, own)).value(own) for own in self.weights]
         return np.asarray(self.best - np.array(followed))
 
     def regret(self, policy: Policy) -> Regret:
