@@ -1,11 +1,12 @@
 """Patients in; questions with what the exact solution says of both options out: what a teacher tells an agent.
 
-Weights are drawn anew for every lesson, and the patients are multiplied by imagined ones: the teacher answers for
-anybody, and columns of two patients mixed at random make a third who is unlike both.
+Weights are drawn anew for every lesson, and so is what is not recorded of some. The patients are multiplied by imagined
+ones: the teacher answers for anybody, and columns of two patients mixed at random make a third who is unlike both.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,11 +14,10 @@ import numpy as np
 import pandas as pd
 
 from twin.arrays import Floats, Integers
-from twin.policy.exact import Question, plan_values, solve
+from twin.policy.exact import plan_values, solve
 from twin.policy.observation import Singles
 from twin.policy.patients import Patients
 from twin.policy.preferences import Preferences
-from twin.policy.process import Place, Process
 
 HISTORIES: Final = 4
 """Drawn for each patient at a question that more than one can have been seen before"""
@@ -25,7 +25,10 @@ EVENLY: Final = 0.5
 """Share of them drawn evenly; the others as likely as they are"""
 LEAST_SPREAD: Final = 1e-3
 """Patients in whom plans differ by less are not learnt with more zeal"""
-PATIENTS_AT_ONCE: Final = 384
+OPENLY: Final = 256
+"""Patients of a lesson of whom everything is seen"""
+VEILED, VEILS = 128, 4
+"""Patients of a lesson of whom something is not recorded, and in how many ways"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,25 +48,16 @@ class Teacher:
     """Knows the exact solution for n patients and any weights."""
 
     patients: Patients
-    process: Process
     preferences: Preferences
-
-    @classmethod
-    def of(cls, patients: Patients, preferences: Preferences) -> Teacher:
-        """A teacher who asks about these patients."""
-        return cls(patients, Process.of(patients), preferences)
 
     def lesson(self, rng: np.random.Generator) -> Lesson:
         """Every question about some of the patients, with weights of their own, in random order."""
-        rows = rng.permutation(self.patients.size)[:PATIENTS_AT_ONCE]
-        ahead = self.patients.take(rows).prospects
-        weights = self.preferences.draw(rng, len(rows))
-        course = solve(ahead, weights)
-        spread = np.maximum(np.ptp(plan_values(ahead, weights), axis=1), LEAST_SPREAD)
-        parts = [
-            self._asked(number, question, rows, weights, spread, rng)
-            for number, question in enumerate(course.questions.values())
-        ]
+        rows = rng.permutation(self.patients.size)
+        groups = [rows[:OPENLY], *np.array_split(rows[OPENLY : OPENLY + VEILED], VEILS)]
+        parts: list[Lesson] = []
+        for number, group in enumerate(groups):
+            patients = self.patients.take(group)
+            parts += self._asked(patients.veiled(patients.veil(rng)) if number else patients, rng)
         order = rng.permutation(sum(len(part.spread) for part in parts))
         return Lesson(
             np.concatenate([part.observations for part in parts])[order],
@@ -71,22 +65,31 @@ class Teacher:
             np.concatenate([part.spread for part in parts])[order],
         )
 
-    def _asked(
-        self, number: int, question: Question, rows: Integers, weights: Floats, spread: Floats, rng: np.random.Generator
-    ) -> Lesson:
-        """One question after some histories of each patient."""
-        likely = question.probability
-        mixed = np.cumsum((1.0 - EVENLY) * likely + EVENLY / likely.shape[1], axis=1)
-        drawn = rng.random((len(rows), min(HISTORIES, likely.shape[1])))
-        history = np.minimum((drawn[:, :, None] >= mixed[:, None]).sum(axis=2), likely.shape[1] - 1).ravel()
-        patient = np.repeat(np.arange(len(rows)), drawn.shape[1])
-        chance = likely[patient, history]
-        possible = np.flatnonzero(chance > 0)
-        patient, history = patient[possible], history[possible]
-        losses = question.losses[patient, history] / chance[possible, None, None]
-        place = Place(rows[patient], weights[patient], np.full(len(patient), number), history)
-        observations = self.process.observe(place)
-        return Lesson(observations, losses.astype(np.float32), spread[patient].astype(np.float32))
+    def _asked(self, patients: Patients, rng: np.random.Generator) -> Iterator[Lesson]:
+        """Each question, after some histories of each patient."""
+        if not patients.size:
+            return
+        weights = self.preferences.draw(rng, patients.size)
+        spread = np.maximum(np.ptp(plan_values(patients.prospects, weights), axis=1), LEAST_SPREAD)
+        for question in solve(patients.prospects, weights).questions.values():
+            patient, history = _drawn(question.probability, rng)
+            likely = question.probability[patient, history]
+            possible = likely > 0
+            patient, history, likely = patient[possible], history[possible], likely[possible]
+            observations = patients.layout.rows(
+                patients.inputs[patient], patients.seen(question.so_far)[history], question.so_far, weights[patient]
+            )
+            losses = question.losses[patient, history] / likely[:, None, None]
+            yield Lesson(observations, losses.astype(np.float32), spread[patient].astype(np.float32))
+
+
+def _drawn(likely: Floats, rng: np.random.Generator) -> tuple[Integers, Integers]:
+    """Patients and histories, some of each patient, from probabilities (n, histories)."""
+    patients, histories = likely.shape
+    mixed = np.cumsum((1.0 - EVENLY) * likely + EVENLY / histories, axis=1)
+    uniform = rng.random((patients, min(HISTORIES, histories)))
+    drawn = np.minimum((uniform[:, :, None] >= mixed[:, None]).sum(axis=2), histories - 1)
+    return np.repeat(np.arange(patients), drawn.shape[1]), drawn.ravel()
 
 
 def imagined(frame: pd.DataFrame, count: int, rng: np.random.Generator) -> pd.DataFrame:

@@ -120,12 +120,17 @@ class Layout:
         Returns:
             (n, histories, size)
         """
-        result = np.empty((len(inputs), len(seen), self.size), dtype=np.float32)
+        patient, history = np.divmod(np.arange(len(inputs) * len(seen)), len(seen))
+        return self.rows(inputs[patient], seen[history], key, weights[patient]).reshape(len(inputs), len(seen), -1)
+
+    def rows(self, inputs: Floats, seen: Floats, key: str, weights: Floats) -> Singles:
+        """(k, size) observations of patients with a history each: inputs (k, p), seen (k, states), weights (k, o)."""
+        result = np.empty((len(inputs), self.size), dtype=np.float32)
         first, second = len(self.inputs), len(self.inputs) + self.states
-        result[..., :first] = np.clip(inputs, -BOUND, BOUND)[:, None]
-        result[..., first:second] = seen
-        result[..., second : self.weights.start] = self.question(key)
-        result[..., self.weights] = shares(weights)[:, None]
+        result[:, :first] = np.clip(inputs, -BOUND, BOUND)
+        result[:, first:second] = seen
+        result[:, second : self.weights.start] = self.question(key)
+        result[:, self.weights] = shares(weights)
         return result
 
     def behind(self, twin: FittedTwin, standing: Standing) -> Floats:

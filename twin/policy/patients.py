@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Final, Self, TypeAlias
 
 import numpy as np
 import pandas as pd
 
-from twin.arrays import Floats, Integers
+from twin.arrays import Flags, Floats, Integers
 from twin.policy.exact import Question
 from twin.policy.observation import Layout, Singles, encoded
-from twin.policy.prospects import Ahead, Prospects, Standing, prospects
+from twin.policy.prospects import Ahead, Prospects, Sight, Standing, prospects
 from twin.prediction import FittedTwin
+from twin.simulation.states import UNOBSERVED
 from twin.threads import one_thread
+
+HIDDEN: Final = 0.5
+"""Chance that a variable is hidden by a veil"""
+
+Veil: TypeAlias = tuple[Flags, ...]
+"""For each step on the way, (variables,) which are not recorded"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +57,22 @@ class Patients:
         """(histories, states) indicators at the question that comes up after the decisions of `key`."""
         return self.layout.seen(self.prospects, key, self.behind)
 
+    def veiled(self, hidden: Veil) -> Self:
+        """The same patients, of whom some of what there is to be seen is never recorded.
+
+        What is hidden is summed over, so that what is best is best for whoever does not know it.
+
+        Args:
+            hidden: For each step on the way, (variables,) which are not recorded.
+        """
+        ahead = {plan: _veiled(of, hidden) for plan, of in self.prospects.ahead.items()}
+        return replace(self, prospects=replace(self.prospects, ahead=ahead))
+
+    def veil(self, rng: np.random.Generator) -> Veil:
+        """Each variable of each step on the way hidden or not, by chance."""
+        (sights, *_) = (of.sights for of in self.prospects.ahead.values())
+        return tuple(rng.random(len(sight.step.variables)) < HIDDEN for sight in sights)
+
     def observe(self, question: Question, weights: Floats) -> Singles:
         """(n, histories, size) observations at a question, for weights (n, outcomes)."""
         return self.layout.observe(self.inputs, self.seen(question.so_far), question.so_far, weights)
@@ -73,3 +96,26 @@ def some(ahead: Prospects, rows: Integers) -> Prospects:
     """Prospects of the patients at positions `rows`."""
     taken = {plan: Ahead(of.sights, of.probability[rows], of.losses[rows]) for plan, of in ahead.ahead.items()}
     return replace(ahead, rows=ahead.rows[rows], ahead=taken)
+
+
+def _veiled(ahead: Ahead, hidden: Veil) -> Ahead:
+    sights, likely, losses = [], ahead.probability[..., None], ahead.losses
+    before, after = 1, likely.shape[1]
+    for sight, unseen in zip(ahead.sights, hidden, strict=True):
+        codes, merged = np.unique(np.where(unseen, UNOBSERVED, sight.codes), axis=0, return_inverse=True)
+        after //= sight.states
+        likely, losses = (
+            _summed(values.reshape(len(values), before, sight.states, after, -1), merged.ravel(), len(codes))
+            for values in (likely, losses)
+        )
+        sights.append(Sight(sight.step, codes))
+        before *= len(codes)
+    return Ahead(tuple(sights), likely.reshape(len(likely), -1), losses.reshape(len(losses), before, -1))
+
+
+def _summed(values: Floats, merged: Integers, states: int) -> Floats:
+    """(n, before, states, after, ...) sums of (n, before, s, after, ...) over states `merged` (s,) into the same."""
+    result = np.zeros((*values.shape[:2], states, *values.shape[3:]))
+    for state, into in enumerate(merged.tolist()):
+        result[:, :, into] += values[:, :, state]
+    return result

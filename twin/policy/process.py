@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from twin.arrays import Flags, Floats, Integers
 from twin.policy.exact import NO, YES, everything, keys
-from twin.policy.observation import BOUND, Layout, Singles, at_question, steps_before
+from twin.policy.observation import Layout, Singles, at_question, steps_before
 from twin.policy.patients import Patients
 from twin.policy.preferences import Preferences
 from twin.policy.prospects import Prospects
@@ -78,13 +78,10 @@ class Process:
     def observe(self, place: Place) -> Singles:
         """(k, size) observations."""
         result = np.empty((place.size, self.layout.size), dtype=np.float32)
-        first, second = len(self.layout.inputs), len(self.layout.inputs) + self.layout.states
-        result[:, :first] = np.clip(self.inputs[place.patient], -BOUND, BOUND)
-        result[:, self.layout.weights] = place.weights
         for number, node in enumerate(self.nodes):
             here = np.flatnonzero(place.node == number)
-            result[here, first:second] = node.seen[place.history[here]]
-            result[here, second : self.layout.weights.start] = self.layout.question(node.key)
+            inputs, seen = self.inputs[place.patient[here]], node.seen[place.history[here]]
+            result[here] = self.layout.rows(inputs, seen, node.key, place.weights[here])
         return result
 
     def masks(self, place: Place) -> Flags:

@@ -9,7 +9,7 @@ choice is no loss but would be a large part of nothing: a spread below `LEAST_SP
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Self
 
@@ -100,4 +100,10 @@ class Examination:
 
     def regret(self, policy: Policy) -> Regret:
         """Of a policy, over all pairs."""
-        return Regret.of(self.lost(policy).ravel(), self.spread.ravel())
+        return pooled([self], policy)
+
+
+def pooled(examinations: Sequence[Examination], policy: Policy) -> Regret:
+    """Regret of a policy over all pairs of some examinations."""
+    lost = [examination.lost(policy).ravel() for examination in examinations]
+    return Regret.of(np.concatenate(lost), np.concatenate([one.spread.ravel() for one in examinations]))

@@ -8,7 +8,7 @@ practises on episodes for as long as that does not make it worse. Torch is impor
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from importlib.metadata import version
@@ -26,7 +26,8 @@ from twin.policy.lessons import Teacher, imagined
 from twin.policy.observation import Layout, at_first, shares
 from twin.policy.patients import Patients
 from twin.policy.preferences import Preferences
-from twin.policy.regret import TARGET_MEAN, TARGET_P95, Examination
+from twin.policy.process import Process
+from twin.policy.regret import TARGET_MEAN, TARGET_P95, Examination, pooled
 from twin.prediction import FittedTwin
 from twin.state import Known
 from twin.streams import stream
@@ -44,6 +45,8 @@ FEWEST: Final = 30
 """Patients below which dividing them leaves nobody to ask"""
 CHECKED_WEIGHTS, HELD_OUT_WEIGHTS = 6, 20
 """Choices of weights a patient is examined with, drawn at random; the usual ones come on top"""
+VEILS: Final = 12
+"""Ways in which something may not be recorded that patients are examined with"""
 CHECKPOINT_SECONDS: Final = 5.0
 SLOWEST: Final = 0.02
 """Share of the rate of learning that is left at the last lesson"""
@@ -72,8 +75,14 @@ class Classes:
     held_out: Examination
     usual: Examination
     """The held-out patients with the usual weights"""
-    preferences: Preferences
+    unrecorded: tuple[Examination, ...]
+    """The held-out patients, of whom part of what is to be seen is not recorded"""
     counts: Mapping[str, int]
+
+    @cached_property
+    def process(self) -> Process:
+        """Of those who teach."""
+        return Process.of(self.teacher.patients)
 
     @classmethod
     def of(cls, twin: FittedTwin, frame: pd.DataFrame, settings: TrainingSettings) -> Self:
@@ -91,7 +100,7 @@ class Classes:
         preferences = Preferences.of(twin)
         teach = known.iloc[parts["taught"]].reset_index(drop=True)
         more = imagined(teach, settings.imagined, stream(PARTS_SEED, "agent", "imagined"))
-        teacher = Teacher.of(_patients(twin, pd.concat([teach, more], ignore_index=True)), preferences)
+        teacher = Teacher(_patients(twin, pd.concat([teach, more], ignore_index=True)), preferences)
         checked, held_out = (_patients(twin, known.iloc[parts[name]]) for name in ("checked", "held_out"))
         usual = shares(preferences.usual)[None, None]
         return cls(
@@ -99,7 +108,7 @@ class Classes:
             Examination.of(checked, _weights(preferences, checked, CHECKED_WEIGHTS, "checked")),
             Examination.of(held_out, _weights(preferences, held_out, HELD_OUT_WEIGHTS, "held out")),
             Examination.of(held_out, np.broadcast_to(usual, (1, held_out.size, usual.shape[-1]))),
-            preferences,
+            tuple(_unrecorded(preferences, held_out)),
             {**{name: len(rows) for name, rows in parts.items()}, "imagined": settings.imagined},
         )
 
@@ -114,6 +123,12 @@ def divided(patients: int, settings: TrainingSettings) -> dict[str, Integers]:
 
 def _patients(twin: FittedTwin, frame: pd.DataFrame) -> Patients:
     return Patients.of(twin, frame.reset_index(drop=True), at_first(twin, len(frame)))
+
+
+def _unrecorded(preferences: Preferences, patients: Patients) -> Iterator[Examination]:
+    rng = stream(PARTS_SEED, "agent", "unrecorded")
+    for _ in range(VEILS):
+        yield Examination.of(patients.veiled(patients.veil(rng)), preferences.draw(rng, patients.size)[None])
 
 
 def _weights(preferences: Preferences, patients: Patients, choices: int, purpose: str) -> Floats:
@@ -195,10 +210,10 @@ class _Course:
         from twin.policy.learner import ENVIRONMENTS, Learner
 
         underway = self.stands.underway
-        teacher = self.classes.teacher
+        process, preferences = self.classes.process, self.classes.teacher.preferences
         # Practice that goes on after a stop shall not meet the same episodes again.
         drawn = seed if underway is None else seed + underway.decisions
-        environment = TreatmentVecEnv(teacher.process, teacher.preferences, ENVIRONMENTS, drawn)
+        environment = TreatmentVecEnv(process, preferences, ENVIRONMENTS, drawn)
         learner = Learner(environment, drawn, self.settings.width, self.settings.rate)
         if underway is not None:
             learner.adopt(underway.network)
@@ -282,7 +297,7 @@ class _Course:
         return Agent(Layout.of(self.twin), network, {})
 
     def _document(self, agent: Agent, serving: Trained, trained: list[Trained], complete: bool) -> dict[str, Any]:
-        held_out = partial(self._regrets, self.classes.held_out)
+        held_out = partial(self._regrets, [self.classes.held_out])
         return {
             "algorithm": ALGORITHM,
             "network": {"layers": [weight.shape[0] for weight in agent.network.weights], "activation": "rectifier"},
@@ -292,7 +307,8 @@ class _Course:
             "patients": dict(self.classes.counts),
             "target": {"mean": TARGET_MEAN, "p95": TARGET_P95},
             "regret": held_out(serving),
-            "regret_usual_weights": self._regrets(self.classes.usual, serving),
+            "regret_usual_weights": self._regrets([self.classes.usual], serving),
+            "regret_unrecorded": self._regrets(self.classes.unrecorded, serving),
             "seeds": [
                 {
                     "seed": one.seed,
@@ -307,8 +323,8 @@ class _Course:
             "libraries": {name: version(name) for name in LIBRARIES},
         }
 
-    def _regrets(self, examination: Examination, of: Trained) -> dict[str, Any]:
-        regret = examination.regret(self._agent(of.best.network).decide)
+    def _regrets(self, examinations: Sequence[Examination], of: Trained) -> dict[str, Any]:
+        regret = pooled(examinations, self._agent(of.best.network).decide)
         return {**regret.as_dict(), "met": regret.met}
 
 
