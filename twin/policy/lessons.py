@@ -25,10 +25,11 @@ EVENLY: Final = 0.5
 """Share of them drawn evenly; the others as likely as they are"""
 LEAST_SPREAD: Final = 1e-3
 """Patients in whom plans differ by less are not learnt with more zeal"""
-OPENLY: Final = 256
-"""Patients of a lesson of whom everything is seen"""
-VEILED, VEILS = 128, 4
-"""Patients of a lesson of whom something is not recorded, and in how many ways"""
+PATIENTS_AT_ONCE: Final = 384
+OPENLY: Final = 2 / 3
+"""Share of the patients of a lesson of whom everything is seen"""
+VEILS: Final = 4
+"""In how many ways something is not recorded of the others"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,12 +53,11 @@ class Teacher:
 
     def lesson(self, rng: np.random.Generator) -> Lesson:
         """Every question about some of the patients, with weights of their own, in random order."""
-        rows = rng.permutation(self.patients.size)
-        groups = [rows[:OPENLY], *np.array_split(rows[OPENLY : OPENLY + VEILED], VEILS)]
-        parts: list[Lesson] = []
-        for number, group in enumerate(groups):
-            patients = self.patients.take(group)
-            parts += self._asked(patients.veiled(patients.veil(rng)) if number else patients, rng)
+        some = self.patients.take(rng.permutation(self.patients.size)[:PATIENTS_AT_ONCE])
+        openly, rest = np.split(np.arange(some.size), [round(OPENLY * some.size)])
+        parts = list(self._asked(some.take(openly), rng))
+        for rows in np.array_split(rest, min(VEILS, max(1, len(rest)))):
+            parts += self._asked(some.take(rows).veiled(some.veil(rng)), rng)
         order = rng.permutation(sum(len(part.spread) for part in parts))
         return Lesson(
             np.concatenate([part.observations for part in parts])[order],
@@ -67,8 +67,6 @@ class Teacher:
 
     def _asked(self, patients: Patients, rng: np.random.Generator) -> Iterator[Lesson]:
         """Each question, after some histories of each patient."""
-        if not patients.size:
-            return
         weights = self.preferences.draw(rng, patients.size)
         spread = np.maximum(np.ptp(plan_values(patients.prospects, weights), axis=1), LEAST_SPREAD)
         for question in solve(patients.prospects, weights).questions.values():

@@ -105,7 +105,9 @@ def _veiled(ahead: Ahead, hidden: Veil) -> Ahead:
         codes, merged = np.unique(np.where(unseen, UNOBSERVED, sight.codes), axis=0, return_inverse=True)
         after //= sight.states
         likely, losses = (
-            _summed(values.reshape(len(values), before, sight.states, after, -1), merged.ravel(), len(codes))
+            _summed(
+                values.reshape(len(values), before, sight.states, after, values.shape[-1]), merged.ravel(), len(codes)
+            )
             for values in (likely, losses)
         )
         sights.append(Sight(sight.step, codes))
