@@ -40,6 +40,7 @@ card: $(VENV)/.development
 benchmarks: $(VENV)/.development
 	@$(BIN)/python -m benchmarks.survival
 	@$(BIN)/python -m benchmarks.truth --set select=False
+	@$(BIN)/python -m benchmarks.policy
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -3,12 +3,14 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from fixtures.cohorts import at_baseline, structural_cohort, structural_twin
 from fixtures.treatment import SMALL, Always, patients, trivial
@@ -25,10 +27,11 @@ from twin.policy.environment import TreatmentVecEnv
 from twin.policy.exact import best, everything, follow, spread
 from twin.policy.learner import Learner, reproducible
 from twin.policy.lessons import Teacher
-from twin.policy.observation import shares
+from twin.policy.observation import at_first, encoded, shares
 from twin.policy.patients import Patients
 from twin.policy.preferences import Preferences
 from twin.policy.process import Place, Process
+from twin.policy.prospects import Standing
 from twin.policy.regret import LEAST_SPREAD, Examination, Regret
 from twin.policy.training import train
 from twin.workspace import Workspace
@@ -215,6 +218,28 @@ def test_weights_that_are_multiplied_alike_change_no_decision() -> None:
     np.testing.assert_allclose(1.0 - twice, 2.0 * (1.0 - told), rtol=1e-5)
     exact = follow(here.prospects, best(weights)).first.values(weights)[:, 0]
     assert np.abs(told - exact).mean() < 0.1
+
+
+def test_ten_thousand_patients_take_seconds_and_one_takes_milliseconds() -> None:
+    agent, twin = trained()[0], structural_twin()
+    many = pd.concat([structural_cohort().frame] * 25, ignore_index=True)
+    nothing = np.zeros((1, agent.layout.states))
+
+    def answered(frame: pd.DataFrame) -> float:
+        begun = time.process_time()
+        told = agent.utilities(encoded(twin, frame), nothing, "---", spread(USUAL, len(frame)))
+        assert told.shape == (len(frame), 1, 2)
+        return time.process_time() - begun
+
+    assert answered(many) < 10.0
+    assert min(answered(many.iloc[[7]]) for _ in range(5)) < 0.01
+
+
+def test_a_patient_on_the_way_whose_response_nobody_recorded_is_asked_about_too() -> None:
+    twin, agent = structural_twin(), trained()[0]
+    standing = Standing(np.arange(6), "1--", 1, 0.0, at_first(twin, 1).observed)
+    found = examination(Patients.of(twin, FRAME.head(6), standing)).regret(agent.decide)
+    assert 0.0 <= found.mean < 0.3
 
 
 def test_what_is_kept_is_plain_data_and_comes_back_as_it_was(tmp_path: Path) -> None:

@@ -49,7 +49,8 @@ class Network:
         weights = tuple(arrays[f"layer{k}.weight"] for k in layers)
         biases = tuple(arrays[f"layer{k}.bias"] for k in layers)
         centre, scale = arrays[CENTRE], arrays[SCALE]
-        fits = all(after.shape[1] == len(before) for before, after in pairwise(weights))
+        flat = all(weight.ndim == 2 for weight in weights)
+        fits = flat and all(after.shape[1] == len(before) for before, after in pairwise(weights))
         fits = fits and all(len(bias) == len(weight) for bias, weight in zip(biases, weights, strict=True))
         if not (fits and weights and centre.shape == scale.shape == (2, len(weights[-1]) // 2)):
             raise ValueError("shapes that do not fit together")

@@ -200,7 +200,8 @@ class _Course:
         except _OutOfTime:
             self.keep(self.stands)
         except KeyboardInterrupt:
-            self.keep(self.stands)
+            if self.stands.done or self.stands.underway:  # else an earlier stop may be worth more
+                self.keep(self.stands)
             raise
         self.progress(1.0, "regret on patients held out")
         return self._best()
