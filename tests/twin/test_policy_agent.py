@@ -332,3 +332,14 @@ def test_the_command_trains_stops_and_goes_on(installed: Workspace, capsys: pyte
     assert [entry.action for entry in installed.store.audit()][-2:] == ["agent.train", "agent.train"]
     folder = installed.settings.models_folder / "agents" / "demo-1"
     assert sorted(path.name for path in folder.iterdir()) == ["1", "2"]
+
+
+def test_who_stops_the_command_is_told_how_to_go_on(
+    installed: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> Agent:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Workspace, "train", interrupted)
+    assert main(["train", "--model", "demo-1"]) == 130
+    assert "--resume goes on" in capsys.readouterr().err

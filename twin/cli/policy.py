@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -10,8 +10,9 @@ from data.errors import WrongUsage
 from twin.cli.models import CohortChoice, ModelOption, chosen_twin
 from twin.cli.terminal import JsonOption, StoreOption, answer, progress_bar, remark, say, workspace
 
-INCOMPLETE = 3
+INCOMPLETE: Final = 3
 """Exit code where time was over before training came to its end"""
+GO_ON: Final = "the same command with --resume goes on"
 
 
 def register(program: typer.Typer) -> None:
@@ -37,8 +38,12 @@ def train(
         raise WrongUsage("--seeds with --resume", remedy="training goes on with the seeds it was begun with")
     desk = workspace(store)
     twin = chosen_twin(desk, cohort, model)
-    with progress_bar("training") as report:
-        agent = desk.train(twin.version, seeds, minutes, resume=resume, progress=report)
+    try:
+        with progress_bar("training") as report:
+            agent = desk.train(twin.version, seeds, minutes, resume=resume, progress=report)
+    except KeyboardInterrupt:
+        remark(f"stopped: {GO_ON}")
+        raise
     document, regret = agent.document, agent.document["regret"]
     if as_json:
         answer({"model": twin.version, **document})
@@ -51,6 +56,6 @@ def train(
             f" {document['target']['p95']:.0%})"
         )
     if not agent.complete:
-        remark("time was over before training came to its end: python -m twin train --resume goes on")
+        remark(f"time was over before training came to its end: {GO_ON}")
         return INCOMPLETE
     return 0
