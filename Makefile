@@ -41,6 +41,8 @@ benchmarks: $(VENV)/.development
 	@$(BIN)/python -m benchmarks.survival
 	@$(BIN)/python -m benchmarks.truth --set select=False
 	@$(BIN)/python -m benchmarks.behaviour
+	@$(BIN)/python -m benchmarks.policy
+	@$(BIN)/python -m benchmarks.policy_truth --histories 4
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

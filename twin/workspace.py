@@ -35,12 +35,16 @@ if TYPE_CHECKING:
     from twin.assessment import Assessment
     from twin.policy.options import Exclusion
     from twin.policy.utility import Weights
+    from twin.policy.agent import Agent
 
 DEMONSTRATION: Final = "demonstration"
 """Name of the synthetic cohort that a fresh installation shows."""
 
 DEMONSTRATION_PATIENTS: Final = 536
 """As many as the reference cohort (section 1 of the synthetic cohort's page in docs/)."""
+
+AGENTS: Final = "agents"
+"""Folder of all agents, within that of the models; it holds no manifest, hence is no model."""
 
 Progress = Callable[[float, str], None]
 """Told the fraction done, 0 to 1, and what is being done."""
@@ -316,6 +320,75 @@ class Workspace:
         """
         seal = registry.seal(self.settings.models_folder, version)
         return saved_evaluations(self._evaluations_folder, version, seal)
+
+    def train(
+        self,
+        version: str,
+        seeds: int | None = None,
+        minutes: float | None = None,
+        *,
+        resume: bool = False,
+        progress: Progress | None = None,
+    ) -> Agent:
+        """Train an agent for a twin, keep it beside the twin, and return it; the newest one serves.
+
+        Args:
+            version: Of the twin.
+            seeds: How many are tried, from 0 on; as many as by default when left out.
+            minutes: After which the best so far is kept; what is left can be resumed.
+            resume: Whether to go on where training was stopped, with the settings it was begun with.
+            progress: Told how far it is.
+
+        Raises:
+            NotFound: there is no such model.
+            Refused: the patients who taught the twin are not in the store any more or are too few, nothing can be
+                resumed, or there was no time for anything.
+            DamagedArtefact: a file is not what was saved.
+            KeyboardInterrupt: stopped; training can be resumed.
+        """
+        # Imported here: others need not wait for it.
+        from twin import agents
+        from twin.policy.checkpoint import Checkpoint, TrainingSettings
+        from twin.policy.training import train
+
+        twin = self.twin(version)
+        cohort = self.taught(twin)
+        if cohort is None:
+            raise Refused(f"the patients who taught {version} are not in the store", remedy="fit their cohort again")
+        seal, folder = registry.seal(self.settings.models_folder, version), self._agents_folder
+        settings = TrainingSettings() if seeds is None else TrainingSettings(seeds=tuple(range(seeds)))
+        start = agents.load_checkpoint(folder, version, seal) if resume else None
+        if resume and start is None:
+            raise Refused(f"no training for {version} was stopped", remedy="train without --resume")
+
+        def keep(checkpoint: Checkpoint) -> None:
+            agents.save_checkpoint(folder, version, seal, checkpoint)
+
+        if start is not None:
+            settings = start.settings
+        agent = train(twin, cohort.frame, settings, progress, start=start, keep=keep, minutes=minutes)
+        number = agents.save_agent(folder, version, seal, agent)
+        if agent.complete:
+            agents.discard_checkpoint(folder, version)
+        details = {"number": number, "seed": agent.document["seed"], "complete": agent.complete}
+        self.store.record(self.settings.actor, "agent.train", version, details)
+        return agent
+
+    def agent(self, version: str) -> Agent | None:
+        """The newest agent of a twin, every file verified; ``None`` where none was trained.
+
+        Raises:
+            NotFound: there is no such model.
+            DamagedArtefact: a file is not what was saved, or the agent was trained for another model.
+        """
+        from twin.agents import load_agent
+
+        seal = registry.seal(self.settings.models_folder, version)
+        return load_agent(self._agents_folder, version, seal)
+
+    @property
+    def _agents_folder(self) -> Path:
+        return self.settings.models_folder / AGENTS
 
     @property
     def _evaluations_folder(self) -> Path:

@@ -15,7 +15,7 @@ import typer
 from typer.exceptions import TyperException
 
 from data.errors import GeminaError
-from twin.cli import cohorts, models, operations
+from twin.cli import cohorts, models, operations, policy
 
 WRONG_USAGE: Final = 64
 FAULT_OF_OURS: Final = 70
@@ -28,7 +28,7 @@ program = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for group in (operations, cohorts, models):
+for group in (operations, cohorts, models, policy):
     group.register(program)
 
 
