@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from twin.assessment import Assessment
+    from twin.policy.agent import Agent
     from twin.policy.options import Exclusion
     from twin.policy.utility import Weights
-    from twin.policy.agent import Agent
 
 DEMONSTRATION: Final = "demonstration"
 """Name of the synthetic cohort that a fresh installation shows."""
@@ -238,7 +238,7 @@ class Workspace:
         excluded: Sequence[Exclusion] = (),
         progress: Progress | None = None,
     ) -> pd.DataFrame:
-        """What `twin.policy.recommendation.recommend` says of patients, worked out by all cores where there are many.
+        """What `twin.policy.recommendation.recommend` says of patients, with the twin's agent if one was trained.
 
         Raises:
             Refused: a decision of a patient contradicts one that the cohort holds.
@@ -246,7 +246,7 @@ class Workspace:
         """
         from twin.policy.many import recommend_many  # imported here: a page that only reads need not wait for it
 
-        return recommend_many(twin, frame, weights, None, excluded, progress)
+        return recommend_many(twin, frame, weights, self.agent(twin.version), excluded, progress)
 
     def promote(self, version: str) -> None:
         """Let a fitted twin serve its cohort; its files are verified first.

@@ -1,7 +1,7 @@
 """What is recommended: what is not possible, what abstains, how sure it is, and that nothing later is read."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -17,7 +17,7 @@ from twin.interval import percentile_interval
 from twin.policy.exact import Decide, Question
 from twin.policy.many import recommend_many
 from twin.policy.options import RULED_OUT, Exclusion, Options
-from twin.policy.prospects import Prospects
+from twin.policy.patients import Patients
 from twin.policy.recommendation import COLUMNS, FALLS_SHORT, MARGIN, advise, recommend
 from twin.policy.utility import Weights, utility
 
@@ -167,16 +167,28 @@ def test_a_past_decision_that_is_not_recorded_is_a_reason_to_abstain() -> None:
 # What a learnt policy says
 
 
-def always(option: float) -> object:
-    def learnt(_some: Prospects, _weights: object) -> Decide:
-        return lambda question: np.full(question.probability.shape, option)
+@dataclass(frozen=True)
+class Always:
+    option: float
 
-    return learnt
+    def decide(self, _patients: Patients, _weights: np.ndarray) -> Decide:
+        return lambda question: np.full(question.probability.shape, self.option)
+
+
+class Cheaper:
+    """Reads the exact solution."""
+
+    def decide(self, _patients: Patients, weights: np.ndarray) -> Decide:
+        def decide(question: Question) -> np.ndarray:
+            costs = question.costs(weights)
+            return np.asarray(costs[..., 1] < costs[..., 0], dtype=float)
+
+        return decide
 
 
 def test_a_learnt_policy_that_falls_short_is_not_followed() -> None:
     for option in (0.0, 1.0):
-        for advice in advise(twin(), known("decision_ic"), DEFAULT, always(option)):  # type: ignore[arg-type]
+        for advice in advise(twin(), known("decision_ic"), DEFAULT, Always(option)):
             short = advice.regret > FALLS_SHORT * advice.spread
             assert list(advice.recommended[short]) == list(advice.best[short])
             assert (advice.recommended[~short] == option).all()
@@ -184,14 +196,7 @@ def test_a_learnt_policy_that_falls_short_is_not_followed() -> None:
 
 
 def test_the_exact_policy_as_the_learnt_one_has_no_regret() -> None:
-    def learnt(_some: Prospects, weights: np.ndarray) -> Decide:
-        def decide(question: Question) -> np.ndarray:
-            costs = question.costs(weights)
-            return np.asarray(costs[..., 1] < costs[..., 0], dtype=float)
-
-        return decide
-
-    for advice in advise(twin(), known("decision_cc"), DEFAULT, learnt):
+    for advice in advise(twin(), known("decision_cc"), DEFAULT, Cheaper()):
         assert advice.regret == pytest.approx(0.0, abs=1e-12)
         assert list(advice.recommended) == list(advice.best)
 

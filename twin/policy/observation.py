@@ -20,7 +20,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from twin.arrays import Floats, Integers
-from twin.policy.prospects import Ahead, Prospects, Standing
+from twin.policy.prospects import Ahead, Prospects
+from twin.policy.standing import Standing
 from twin.prediction import FittedTwin
 from twin.simulation.states import UNOBSERVED
 from twin.timeline import OPEN, plan_text

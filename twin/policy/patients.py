@@ -12,7 +12,8 @@ import pandas as pd
 from twin.arrays import Flags, Floats, Integers
 from twin.policy.exact import Question
 from twin.policy.observation import Layout, Singles, encoded
-from twin.policy.prospects import Ahead, Prospects, Sight, Standing, prospects
+from twin.policy.prospects import Ahead, Prospects, Sight, prospects
+from twin.policy.standing import Standing
 from twin.prediction import FittedTwin
 from twin.simulation.states import UNOBSERVED
 from twin.threads import one_thread
@@ -38,10 +39,14 @@ class Patients:
     @classmethod
     def of(cls, twin: FittedTwin, frame: pd.DataFrame, standing: Standing) -> Self:
         """The patients of `standing` in `frame`, at least one."""
-        layout = Layout.of(twin)
         with one_thread():
-            ahead = joined(list(prospects(twin, frame, standing)))
-        inputs = encoded(twin, frame.iloc[standing.rows].reset_index(drop=True))
+            return cls.with_ahead(twin, frame, standing, joined(list(prospects(twin, frame, standing))))
+
+    @classmethod
+    def with_ahead(cls, twin: FittedTwin, frame: pd.DataFrame, standing: Standing, ahead: Prospects) -> Self:
+        """Some of the patients of `standing` in `frame`, of whom it is known what lies ahead."""
+        layout = Layout.of(twin)
+        inputs = encoded(twin, frame.iloc[ahead.rows].reset_index(drop=True))
         return cls(layout, ahead, inputs, layout.behind(twin, standing))
 
     @property

@@ -7,9 +7,9 @@ within draws. Where the doubt is too great the recommendation abstains and says 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ from twin.interval import percentile_interval
 from twin.plans import identifier
 from twin.policy.exact import TIE, YES, Course, Decide, follow, plan_probabilities, plan_values, solve, spread
 from twin.policy.options import Exclusion, Options
+from twin.policy.patients import Patients
 from twin.policy.prospects import Prospects, drawn_losses, prospects
 from twin.policy.standing import Standing, standings
 from twin.policy.utility import Weights
@@ -32,8 +33,12 @@ recommended"""
 FALLS_SHORT: Final = 0.02
 """Share of the spread between a patient's best and worst plan by which the learnt policy may fall short and be shown"""
 
-Learnt = Callable[[Prospects, Floats], Decide]
-"""A learnt policy: how it decides for n patients and weights (n, outcomes)"""
+
+class Learnt(Protocol):
+    """A learnt policy, such as `twin.policy.agent.Agent`."""
+
+    def decide(self, patients: Patients, weights: Floats) -> Decide:
+        """How it decides for n patients and weights (n, outcomes)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +130,7 @@ def _advice(
     recommended = exact.yes[some.so_far][:, 0].astype(np.intp)
     regret, chosen = np.full(some.size, np.nan), None
     if learnt is not None:
-        course = follow(some, learnt(some, own), allowed)
+        course = follow(some, learnt.decide(Patients.with_ahead(twin, frame, standing, some), own), allowed)
         chosen = (course.yes[some.so_far][:, 0] > 0.5).astype(np.intp)
         regret = np.maximum(exact.value(own) - course.value(own), 0.0)
         falls_short = regret > FALLS_SHORT * np.ptp(plan_values(some, own), axis=1) + TIE
