@@ -19,7 +19,8 @@ from twin.evaluation.coverage import Coverage, coverage
 from twin.evaluation.decisions import DecisionEvaluation, evaluate_decisions
 from twin.evaluation.held_out import AVERAGES, TWIN, Fold, HeldOut, assign_folds, held_out, split
 from twin.evaluation.landmarks import LandmarkEvaluation, evaluate_landmark, landmark_plans
-from twin.evaluation.policy import PolicyEvaluation, evaluate_policy, gather
+from twin.evaluation.policy import PolicyEvaluation, evaluate_policy
+from twin.evaluation.policy_gathered import gather
 from twin.evaluation.scores import (
     CalibrationGroup,
     Sample,

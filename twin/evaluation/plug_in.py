@@ -1,5 +1,4 @@
-"""The policy that needs no twin: what published models state of each plan in, the utility of each plan for each patient
-out.
+"""The policy that needs no twin: a cohort and other patients in, the utility that regression states of each plan out.
 
 The models are those a twin must beat (`twin.evaluation.references`), asked under every plan at time zero. Whoever takes
 the plan of the highest utility so stated is greedy: states between decisions play no part.

@@ -18,19 +18,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
 
 from data.cohort import Cohort
 from data.errors import Refused
-from data.schema import Decision, OutcomeKind, Specification
-from twin.arrays import Flags, Floats, Integers
+from data.schema import OutcomeKind
+from twin.arrays import Floats, Integers
 from twin.behaviour import triggered
-from twin.evaluation.held_out import Fold
-from twin.evaluation.plug_in import plug_in
-from twin.evaluation.policy_values import RANDOM_CHANCE, Asked, Rule, Said, known_at_first
+from twin.evaluation.policy_gathered import EXACT, GREEDY, RANDOM, Gathered, death_outcome, sweep, weightings
+from twin.evaluation.policy_values import Said
 from twin.evaluation.subgroups import SMALLEST_GROUP, audited_groups
 from twin.metrics.intervals import MetricValue, estimate, resample_counts
 from twin.policy.observed_utility import observed_losses
@@ -42,20 +40,11 @@ from twin.policy.off_policy import (
     of_option_taken,
     off_policy,
 )
-from twin.policy.prospects import horizon_months
-from twin.policy.recommendation import Learnt, recommend
 from twin.policy.sensitivity import Sensitivity, sensitivity
-from twin.policy.utility import Weights, utility
-from twin.prediction import FittedTwin
-from twin.timeline import OPEN, all_plans, plan_digits
+from twin.policy.utility import utility
 
-EXACT: Final = "exact"
-RANDOM: Final = "random"
-GREEDY: Final = "ridge_cox"
 COMMON: Final = (0.1, 0.9)
 """Between which propensities both options are common"""
-SWEEP: Final = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
-"""Multiples of the weights of yes-or-no outcomes along the Pareto front"""
 HEADLINE: Final = Estimator.DOUBLY_ROBUST
 """Estimator where one is shown"""
 
@@ -179,6 +168,8 @@ class PolicyEvaluation:
     """`EXACT`, `RANDOM`, `GREEDY`, and fixed plans by their digits, with ``-`` for what is left to the physicians"""
     model: Mapping[str, MetricValue]
     """By policy, the value that the models expect, without a correction"""
+    fixed: tuple[str, ...]
+    """Names of the fixed plans among them"""
     best_fixed: str
     """Fixed plan of the highest doubly robust value; chosen on these very patients, which flatters it"""
     sensitivity: Sensitivity
@@ -212,6 +203,7 @@ class PolicyEvaluation:
             "policies": {
                 name: {**found.as_dict(), "model": self.model[name].as_dict()} for name, found in self.policies.items()
             },
+            "fixed": list(self.fixed),
             "best_fixed": self.best_fixed,
             "sensitivity": self.sensitivity.as_dict(),
             "losses": {name: asdict(loss) for name, loss in self.losses.items()},
@@ -228,196 +220,6 @@ def _without(entry: dict[str, Any], key: str) -> dict[str, Any]:
     return {name: value for name, value in entry.items() if name != key}
 
 
-@dataclass(frozen=True, eq=False)
-class Gathered:
-    """Everything that is said of the n patients of a cohort by twins that never saw them, and how they fared."""
-
-    cohort: Cohort
-    valued: tuple[int, ...]
-    outcomes: tuple[str, ...]
-    weights: Weights
-    horizon: float
-    taken: Floats
-    """(n, decisions) what was done; NaN where not reached or not recorded"""
-    unrecorded: Flags
-    """(n,) who lived to a valued decision that is not recorded"""
-    propensity: Floats
-    """(n, T) probability of "yes" """
-    said: Mapping[str, Said]
-    """By policy"""
-    advised: Floats
-    """(n, decisions) what the exact policy says at every decision they reached"""
-    abstained: Floats
-    """(n,) 0 or 1; NaN where nothing is asked"""
-    regret: Floats | None
-    """(n,)"""
-    not_compared: Mapping[str, str]
-
-    @cached_property
-    def impossible(self) -> Flags:
-        """(n,) who came to a decision by a history that the twin holds impossible."""
-        exact, reached = self.said[EXACT], ~np.isnan(self.taken[:, self.valued])
-        known = np.isfinite(exact.policy).all(axis=2) & np.isfinite(exact.taken).all(axis=2)
-        return np.asarray((reached & ~known).any(axis=1))
-
-    @cached_property
-    def kept(self) -> Flags:
-        """(n,) in whom policies can be valued."""
-        return ~self.unrecorded & ~self.impossible
-
-    @property
-    def decisions(self) -> tuple[Decision, ...]:
-        """The T valued ones."""
-        return tuple(self.cohort.spec.decisions[k] for k in self.valued)
-
-
-def valued_decisions(cohort: Cohort, twins: Sequence[FittedTwin]) -> tuple[int, ...]:
-    """Positions of the decisions that policies can be valued by: no outcome brings them about, every twin knows the
-    physicians' habit."""
-    brought_about = {column for outcome in cohort.spec.outcomes for column in outcome.triggers}
-    return tuple(
-        k
-        for k, decision in enumerate(cohort.spec.decisions)
-        if decision.column not in brought_about
-        and all(decision.column in twin.effects.behaviour.decisions for twin in twins)
-        and all(decision.column not in twin.capability.held for twin in twins)
-    )
-
-
-def gather(
-    cohort: Cohort,
-    parts: Sequence[Fold],
-    twins: Sequence[FittedTwin],
-    weights: Weights,
-    learnt: Learnt | None = None,
-) -> Gathered | str:
-    """Ask the twin of each part about the patients held out of it; or why that tells nothing.
-
-    Args:
-        cohort: The patients, each held out once.
-        parts: How they are held out.
-        twins: Fitted, one a part.
-        weights: Of the losses.
-        learnt: A learnt policy to be held against the exact one.
-    """
-    valued = valued_decisions(cohort, twins)
-    if not valued:
-        return "no decision that physicians take by plan varies enough in this cohort for policies to be compared"
-    outcomes = tuple(name for name in twins[0].outcomes if all(name in twin.outcomes for twin in twins))
-    horizon = min(horizon_months(twin) for twin in twins)
-    asked = [
-        Asked.of(twin, part.held_out, outcomes, valued, weights.by_outcome)
-        for twin, part in zip(twins, parts, strict=True)
-    ]
-    order = np.argsort(np.concatenate([np.flatnonzero(part.rows) for part in parts]), kind="stable")
-    greedy = _greedy(asked, parts, weights, horizon)
-    rules = [_rules(one, weights, position, greedy) for position, one in enumerate(asked)]
-    said = {
-        name: Said.together([one.say(own[name]) for one, own in zip(asked, rules, strict=True)], order)
-        for name in rules[0]
-    }
-
-    def together(tables: Sequence[Floats]) -> Floats:
-        return np.concatenate(tables)[order]
-
-    return Gathered(
-        cohort=cohort,
-        valued=valued,
-        outcomes=outcomes,
-        weights=weights,
-        horizon=horizon,
-        taken=together([one.decided.taken for one in asked]),
-        unrecorded=together([one.decided.unrecorded[:, list(valued)].any(axis=1) for one in asked]).astype(bool),
-        propensity=together([one.propensity for one in asked]),
-        said=said,
-        advised=together([one.advised() for one in asked]),
-        abstained=together([_abstained(one, weights) for one in asked]),
-        regret=None if learnt is None else together([one.regret(learnt) for one in asked]),
-        not_compared={GREEDY: greedy} if isinstance(greedy, str) else {},
-    )
-
-
-def _rules(asked: Asked, weights: Weights, position: int, greedy: Sequence[Floats] | str) -> dict[str, Rule]:
-    spec = asked.twin.spec
-    rules: dict[str, Rule] = {EXACT: asked.exact()}
-    for plan in fixed_plans(spec, asked.valued, asked.twin.capability.held):
-        rules[plan] = asked.always(np.nan_to_num(plan_digits(spec, plan)))
-    rules[RANDOM] = asked.always(np.full(len(spec.decisions), RANDOM_CHANCE))
-    if not isinstance(greedy, str):
-        rules[GREEDY] = asked.always(greedy[position])
-    for name, other in weightings(spec, weights, asked.outcomes).items():
-        rules[name] = asked.exact(other)
-    for multiple, other in sweep(spec, weights, asked.outcomes).items():
-        rules[multiple] = asked.exact(other)
-    return rules
-
-
-def _greedy(asked: Sequence[Asked], parts: Sequence[Fold], weights: Weights, horizon: float) -> list[Floats] | str:
-    """In every part, (n, decisions) the plan that ridge regression states to be best for each patient; or why not."""
-    try:
-        return [
-            _best_stated(one, part, weights, horizon) for one, part in zip(asked, parts, strict=True)
-        ]
-    except Refused as refused:
-        return refused.what
-
-
-def _best_stated(asked: Asked, part: Fold, weights: Weights, horizon: float) -> Floats:
-    plans = asked.twin.plans
-    held = asked.twin.capability.held
-    stated = plug_in(part.training, part.held_out, asked.outcomes, weights, plans, held, horizon)
-    return np.array([plan_digits(asked.twin.spec, plan) for plan in plans])[stated.argmax(axis=1)]
-
-
-def _abstained(asked: Asked, weights: Weights) -> Floats:
-    """(n,) whether the recommendation abstains at the first open decision."""
-    table = recommend(asked.twin, known_at_first(asked.patients, asked.twin), weights)
-    result = np.full(asked.patients.size, np.nan)
-    result[: len(table)] = table["abstained"].to_numpy(dtype=float)
-    return result
-
-
-def fixed_plans(spec: Specification, valued: Sequence[int], held: Mapping[str, int]) -> tuple[str, ...]:
-    """Every way to fix the valued decisions, with held ones at their value and ``-`` for the others."""
-    digits = [str(held.get(decision.column, OPEN)) for decision in spec.decisions]
-    found = ("".join(plan[k] if k in valued else digits[k] for k in range(len(digits))) for plan in all_plans(spec))
-    return tuple(dict.fromkeys(found))
-
-
-def weightings(spec: Specification, weights: Weights, outcomes: Sequence[str]) -> dict[str, dict[str, float]]:
-    """A handful of other weights of outcomes, by name; those that change nothing are left out."""
-    own = {name: weights.by_outcome[name] for name in outcomes}
-
-    def multiplied(kind: OutcomeKind, factor: float) -> dict[str, float]:
-        return {name: value * (factor if spec.outcome(name).kind is kind else 1.0) for name, value in own.items()}
-
-    survival = {name: value * (spec.outcome(name).kind is OutcomeKind.SURVIVAL) for name, value in own.items()}
-    tried = {
-        "death alone": survival,
-        "toxicities not counted": multiplied(OutcomeKind.BINARY, 0.0),
-        "toxicities counted three times": multiplied(OutcomeKind.BINARY, 3.0),
-        "failures counted twice": multiplied(OutcomeKind.COMPETING, 2.0),
-    }
-    return {name: one for name, one in tried.items() if one != own and any(one.values())}
-
-
-def sweep(spec: Specification, weights: Weights, outcomes: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Weights along the Pareto front, by multiple of those of yes-or-no outcomes; none where there are no two sides."""
-    own = {name: weights.by_outcome[name] for name in outcomes}
-    toxic = [name for name in outcomes if spec.outcome(name).kind is OutcomeKind.BINARY]
-    if not toxic or _death(spec, outcomes) is None:
-        return {}
-    return {
-        f"toxicities x {multiple:g}": {**own, **{name: multiple * own[name] for name in toxic}} for multiple in SWEEP
-    }
-
-
-def _death(spec: Specification, outcomes: Sequence[str]) -> str | None:
-    """The outcome whose loss is months of life."""
-    kinds = (name for name in outcomes if spec.outcome(name).kind is OutcomeKind.SURVIVAL)
-    return next((name for name in kinds if spec.outcome(name).time == spec.follow_up), None)
-
-
 def evaluate_policy(gathered: Gathered, resamples: int, seed: int) -> PolicyEvaluation | str:
     """The value of the policy and of those beside it; or why it cannot be told.
 
@@ -426,20 +228,19 @@ def evaluate_policy(gathered: Gathered, resamples: int, seed: int) -> PolicyEval
         resamples: Of the patients, behind each interval.
         seed: Of the resamples.
     """
-    kept = gathered.kept
-    if not kept.any():
+    patients = int(gathered.kept.sum())
+    if not patients:
         return "no patient has every decision recorded that was reached"
     try:
         judge = _Judge.of(gathered, resamples, seed)
     except Refused as refused:
         return str(refused.what)
     spec, own = gathered.cohort.spec, judge.weights(gathered.weights.by_outcome)
-    named = [name for name in gathered.said if name in (EXACT, RANDOM, GREEDY) or set(name) <= set("01-")]
-    policies = {name: judge.value(judge.said[name], own) for name in named}
-    fixed = [name for name in named if set(name) <= set("01-")]
     exact = judge.said[EXACT]
+    named = (EXACT, *gathered.fixed, RANDOM, *(() if GREEDY in gathered.not_compared else (GREEDY,)))
+    policies = {name: judge.value(judge.said[name], own) for name in named}
     return PolicyEvaluation(
-        patients=int(kept.sum()),
+        patients=patients,
         left_out=_left_out(gathered),
         horizon=gathered.horizon,
         weights={name: gathered.weights.by_outcome[name] for name in gathered.outcomes},
@@ -447,7 +248,8 @@ def evaluate_policy(gathered: Gathered, resamples: int, seed: int) -> PolicyEval
         left_to_physicians=_left_to_physicians(gathered),
         policies=policies,
         model={name: judge.mean(utility(judge.said[name].first, own)) for name in named},
-        best_fixed=max(fixed, key=lambda name: policies[name].values[HEADLINE].value.value or 0.0),
+        fixed=gathered.fixed,
+        best_fixed=max(gathered.fixed, key=lambda name: policies[name].values[HEADLINE].value.value or 0.0),
         sensitivity=sensitivity(judge.treated(exact, own), judge.counts),
         losses={name: judge.loss(exact, k) for k, name in enumerate(gathered.outcomes)},
         choices=tuple(_choices(gathered, resamples, seed)),
@@ -457,7 +259,7 @@ def evaluate_policy(gathered: Gathered, resamples: int, seed: int) -> PolicyEval
             judge.weighting(name, weights)
             for name, weights in weightings(spec, gathered.weights, gathered.outcomes).items()
         ),
-        front=judge.front(fixed),
+        front=judge.front(gathered.fixed),
         not_compared=gathered.not_compared,
     )
 
@@ -579,13 +381,11 @@ class _Judge:
         spec, outcomes = self.gathered.cohort.spec, self.gathered.outcomes
         mean = dict(zip(outcomes, losses.mean(axis=0).tolist(), strict=True))
         toxic = sum(mean[name] for name in outcomes if spec.outcome(name).kind is OutcomeKind.BINARY)
-        return self.gathered.horizon * mean[_death(spec, outcomes) or ""], toxic
+        return self.gathered.horizon * mean[death_outcome(spec, outcomes) or ""], toxic
 
 
 def _undominated(place: tuple[float, float], others: Sequence[tuple[float, float]]) -> bool:
-    return not any(
-        other[0] <= place[0] and other[1] <= place[1] and other != place for other in others
-    )
+    return not any(other[0] <= place[0] and other[1] <= place[1] and other != place for other in others)
 
 
 def _lost(found: MetricValue, of: float = 1.0) -> MetricValue:
@@ -607,8 +407,8 @@ def _mean(values: Floats, counts: Floats) -> MetricValue:
 def _choices(gathered: Gathered, resamples: int, seed: int) -> Iterator[Choice]:
     for k, decision in enumerate(gathered.cohort.spec.decisions):
         came = ~np.isnan(gathered.advised[:, k]) & ~triggered(gathered.cohort, decision.column)
-        if came.any():
-            rows = np.flatnonzero(came)
+        rows = np.flatnonzero(came)
+        if len(rows):
             advised, given = gathered.advised[rows, k], gathered.taken[rows, k]
             counts = resample_counts(len(rows), resamples, seed)
             yield Choice(
@@ -627,7 +427,7 @@ def _choices(gathered: Gathered, resamples: int, seed: int) -> Iterator[Choice]:
 def _common(gathered: Gathered, rows: Integers, decision: int) -> Floats:
     """(k,) whether both options of a decision are common in patients like these."""
     propensity = gathered.propensity[rows, gathered.valued.index(decision)]
-    return ((propensity >= COMMON[0]) & (propensity <= COMMON[1])).astype(float)
+    return np.asarray((propensity >= COMMON[0]) & (propensity <= COMMON[1]), dtype=float)
 
 
 def _groups(cohort: Cohort, rows: Integers, advised: Floats, given: Floats) -> Iterator[GroupChoice]:

@@ -1,4 +1,4 @@
-"""A twin and patients whom it never saw in, what it would have them given, and expect of that and of other policies, out.
+"""A twin and patients whom it never saw in, what policies would have them given, and what it expects of each, out.
 
 All policies take the same decisions (`Asked.valued`): those that no outcome can bring about and whose habit is known.
 Any other decision is left to the physicians, in what was done and in what the model expects, whatever the policy would
@@ -6,9 +6,9 @@ say of it: a neck dissection, say, that is recorded alike whether it was planned
 value of an option and the value of the policy are of the same later course, and agree where the policy takes that
 option for certain, as `twin.policy.off_policy` asks.
 
-The model's probability of a yes-or-no outcome is that of those alive when it is judged, while of the dead it is observed
-as 0; it is multiplied by the probability to be alive under the plan. At a later decision the model's values are those of
-all who set out that way; that a few of them die before it is left to the correction by what was observed.
+The model's probability of a yes-or-no outcome is that of those alive when it is judged, while of the dead it is
+observed as 0; it is multiplied by the probability to be alive under the plan. At a later decision the model's values
+are those of all who set out that way; that a few of them die before is left to the correction by what was observed.
 """
 
 from __future__ import annotations
@@ -315,8 +315,7 @@ def alive_at(twin: FittedTwin, frame: pd.DataFrame, plans: Sequence[str], month:
     deaths = [
         name
         for name in twin.outcomes
-        if twin.spec.outcome(name).kind is OutcomeKind.SURVIVAL
-        and twin.spec.outcome(name).time == twin.spec.follow_up
+        if twin.spec.outcome(name).kind is OutcomeKind.SURVIVAL and twin.spec.outcome(name).time == twin.spec.follow_up
     ]
     if not deaths:
         return np.ones((len(frame), len(plans)))

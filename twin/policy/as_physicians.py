@@ -1,7 +1,7 @@
 """What lies ahead of patients in; how likely the physicians are to take a decision at every history of it out.
 
 A habit (`twin.behaviour`) is additive on the logit scale: what is known at first contributes by patient, decisions and
-states on the way contribute by history. Whatever the histories do not tell (doses, sums of toxicities) counts as average.
+states on the way contribute by history. Whatever histories do not tell (doses, sums of toxicities) counts as average.
 """
 
 from __future__ import annotations
