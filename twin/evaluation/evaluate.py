@@ -375,7 +375,7 @@ def _not_valued(policy: PolicyEvaluation | str) -> list[Omission]:
         return [Omission(POLICY, policy)]
     omitted = [Omission(f"policy {name}", reason) for name, reason in policy.not_compared.items()]
     if policy.left_to_physicians:
-        reason = "an outcome can bring it about, or its habit is unknown: policies leave it to the physicians"
+        reason = "an outcome can bring it about, or its habit is unknown: left to the physicians in all policies"
         omitted.append(Omission(f"policy for {', '.join(policy.left_to_physicians)}", reason))
     if policy.regret is None:
         omitted.append(Omission("regret of a learnt policy", "no policy is learnt: the exact one is evaluated"))

@@ -275,11 +275,10 @@ def _left_out(gathered: Gathered) -> dict[str, int]:
 
 def _left_to_physicians(gathered: Gathered) -> tuple[str, ...]:
     """Decisions that were compared, and that policies do not take."""
-    advised = ~np.isnan(gathered.advised).all(axis=0)
     return tuple(
         decision.column
         for k, decision in enumerate(gathered.cohort.spec.decisions)
-        if advised[k] and k not in gathered.valued
+        if gathered.compared[k] and k not in gathered.valued
     )
 
 
@@ -441,8 +440,7 @@ def _groups(cohort: Cohort, rows: Integers, advised: Floats, given: Floats) -> I
 
 def _abstention(gathered: Gathered, resamples: int, seed: int) -> Abstention:
     asked = gathered.abstained[~np.isnan(gathered.abstained)]
-    compared = ~np.isnan(gathered.advised).all(axis=0)
-    first = gathered.cohort.spec.decisions[int(compared.argmax())]
+    first = gathered.cohort.spec.decisions[int(gathered.compared.argmax())]
     return Abstention(first.column, len(asked), _mean(asked, resample_counts(len(asked), resamples, seed)))
 
 

@@ -68,6 +68,11 @@ class Gathered:
         """(n,) in whom policies can be valued."""
         return np.asarray(~self.unrecorded & ~self.impossible)
 
+    @cached_property
+    def compared(self) -> Flags:
+        """(decisions,) those that the twins compare, and that somebody came to."""
+        return np.asarray((~np.isnan(self.advised)).any(axis=0))
+
     @property
     def decisions(self) -> tuple[Decision, ...]:
         """The T valued ones."""
