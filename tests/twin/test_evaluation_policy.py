@@ -17,6 +17,8 @@ from data.synthetic.parameters import PARAMETERS
 from data.synthetic.recording import record
 from data.synthetic.simulation import Trajectories, run
 from data.synthetic.treatment import Physicians
+from pages.parts.charts import benefit_and_harm, benefit_and_harm_alternative
+from pages.parts.palette import LIGHT
 from twin.arrays import Floats
 from twin.evaluation.evaluate import EvaluationSettings, evaluate
 from twin.evaluation.held_out import Fold, split
@@ -385,3 +387,13 @@ def test_text_says_what_the_values_rest_on() -> None:
     assert "Neck dissection is as the physicians took it in all of them" in text
     assert "below 30 nothing is claimed" in text
     assert "best on these very patients" in text
+
+
+def test_the_front_is_drawn_and_told() -> None:
+    front = evaluated().as_dict()["front"]
+    figure = benefit_and_harm(front, LIGHT)
+    assert [len(trace.x) for trace in figure.data] == [len(front["exact"]), 4, 1]
+    assert list(figure.data[0].y) == [point["months_lost"] for point in front["exact"]]
+    said = benefit_and_harm_alternative(front)
+    assert all(plan in said for plan in evaluated().fixed)
+    assert f"{front['observed']['months_lost']:.1f} months" in said

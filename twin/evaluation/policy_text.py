@@ -87,7 +87,10 @@ def _doubt(found: PolicyEvaluation) -> str:
     value = found.policies[EXACT].values[HEADLINE]
     strength = found.sensitivity.estimate
     if value.better:
-        said = "The exact policy is better than the physicians if every cause of their decisions is recorded; nobody can know that."
+        said = (
+            "The exact policy is better than the physicians if every cause of their decisions is recorded, which "
+            "nobody can know."
+        )
     elif value.claim:
         said = "The exact policy is not shown to be better than the physicians."
     else:
