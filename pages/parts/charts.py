@@ -255,7 +255,7 @@ FRONT_HEIGHT_PX: Final = 320
 
 
 def benefit_and_harm(front: Mapping[str, Any], palette: Palette) -> go.Figure:
-    """Months of life lost against toxicity: the exact policy along the weights of toxicities, and what stands beside it.
+    """Months of life lost against toxicity: the exact policy for other weights of toxicities, and what is beside it.
 
     Args:
         front: ``policy.front`` of an evaluation's JSON.

@@ -68,16 +68,17 @@ def _histories(some: Prospects, question: Question) -> pd.DataFrame:
         for sight in some.ahead[question.so_far.replace(OPEN, "0")].sights
         if sight.step.decision < question.decision
     ]
-    places = np.indices([sight.states for sight in sights]).reshape(len(sights), -1)
+    counts = [sight.states for sight in sights]
+    rows = int(np.prod(counts, dtype=int))
+    places = np.indices(counts).reshape(len(sights), rows)
     columns = {}
     for sight, state in zip(sights, places, strict=True):
         columns.update({name: values[state] for name, values in _values(some.spec, sight).items()})
-    rows = places.shape[1] if sights else 1
     decided = {
         decision.column: np.full(rows, float(digit))
         for decision, digit in zip(some.spec.decisions[: question.decision], question.so_far, strict=False)
     }
-    return pd.DataFrame({**columns, **decided})
+    return pd.DataFrame({**columns, **decided}, index=range(rows))
 
 
 def _values(spec: Specification, sight: Sight) -> dict[str, npt.NDArray[Any]]:
