@@ -17,6 +17,7 @@ from twin.evaluation.evaluate import Evaluation, EvaluationSettings, as_fitted, 
 from twin.evaluation.external import validate
 from twin.evaluation.text import as_text
 from twin.fitting import Progress
+from twin.policy.recommendation import Learnt
 from twin.prediction import FittedTwin
 
 
@@ -46,14 +47,15 @@ def assess_own(
     progress: Progress | None = None,
     truth: Mapping[str, Floats] | None = None,
     ratings: SymptomTable | None = None,
+    learnt: Learnt | None = None,
 ) -> Assessment:
-    """Cross-validate a twin on the cohort that taught it; `truth` and `ratings` as in `twin.evaluation.evaluate`.
+    """Cross-validate a twin on the cohort that taught it; the other arguments as in `twin.evaluation.evaluate`.
 
     Raises:
         Refused: no outcome can be evaluated, or there are fewer events than folds.
     """
     settings = EvaluationSettings(fit=as_fitted(twin))
-    return Assessment(twin.version, evaluate(cohort, settings, progress, truth, ratings), None)
+    return Assessment(twin.version, evaluate(cohort, settings, progress, truth, ratings, learnt), None)
 
 
 def assess_elsewhere(

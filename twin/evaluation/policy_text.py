@@ -95,7 +95,7 @@ def _doubt(found: PolicyEvaluation) -> str:
         said = "The exact policy is not shown to be better than the physicians."
     else:
         said = f"Nothing is claimed of the exact policy: {value.reason}."
-    if strength == 1.0:
+    if strength == 1.0 or not value.claim:
         return said
     vanishes = f"{strength:.2f}" if strength is not None else f"more than {STRONGEST:g}"
     return (
