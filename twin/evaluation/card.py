@@ -152,7 +152,7 @@ def _policy(found: Found | None) -> Iterator[str]:
 
 
 def _policy_rows(found: Found) -> Iterator[tuple[str, ...]]:
-    yield ("physicians, as observed", metric(found["physicians"]))
+    yield ("physicians, as observed", metric(found["physicians"]), "", "", "", "")
     for name, one in found["policies"].items():
         value, weighted = (one["values"][by.name.lower()] for by in (HEADLINE, Estimator.WEIGHTED))
         best = ", best" if name == found["best_fixed"] else ""
