@@ -26,25 +26,19 @@ from benchmarks._other_policies import other_policies
 from benchmarks._own_policies import own_policies
 from benchmarks.policy_worlds import Decide, PolicyWorld
 from benchmarks.truth import fit_settings, known_at_first, numbers
-from data.cohort import Cohort
 from data.dictionary import load_specification
-from data.errors import GeminaError, Refused, WrongUsage
-from data.schema import Outcome, OutcomeKind
+from data.errors import GeminaError, WrongUsage
 from data.synthetic import PLANS
 from twin.arrays import Floats, Integers
 from twin.capability import capability
-from twin.evaluation.plans_given import complete_plans
-from twin.evaluation.references import Reference, RidgeCox, RidgeLogistic, reference_inputs
-from twin.evaluation.targets import target
+from twin.evaluation.plug_in import plug_in
 from twin.fitting import FitSettings, fit_twin
 from twin.policy.exact import NO, YES, best, spread
 from twin.policy.table import Table
-from twin.policy.utility import HORIZON_MONTHS, Weights, utility
+from twin.policy.utility import Weights
 from twin.threads import one_thread
 from twin.timeline import plan_digits
 
-GRID: Final = np.arange(HORIZON_MONTHS + 1.0)
-"""Months at which the yardstick's risk of death is taken for its mean over time"""
 OPTIMUM: Final = "optimum"
 PHYSICIANS: Final = "physicians"
 RANDOM: Final = "random"
@@ -115,7 +109,8 @@ def policies(world: PolicyWorld, settings: FitSettings) -> Mapping[str, Decide]:
         Refused: the cohort cannot teach an outcome.
     """
     with one_thread():
-        stated = plug_in(world.cohort, world.asked, world.outcomes, world.weights)
+        held = capability(world.cohort).held
+        stated = plug_in(world.cohort, world.asked, world.outcomes, world.weights, PLANS, held)
     best = stated.argmax(axis=1)
     one = np.full(world.asked.size, stated.mean(axis=0).argmax())
     return {
@@ -126,41 +121,6 @@ def policies(world: PolicyWorld, settings: FitSettings) -> Mapping[str, Decide]:
 
 
 Policies = Callable[[PolicyWorld, FitSettings], Mapping[str, Decide]]
-
-
-def plug_in(cohort: Cohort, others: Cohort, outcomes: Sequence[str], weights: Weights) -> Floats:
-    """(n, plans) utility of every plan for n others, stated by the models that a twin must beat, fitted on a cohort.
-
-    Raises:
-        Refused: the cohort cannot teach an outcome.
-    """
-    spec = cohort.spec
-    asked = [reference_inputs(others.frame, spec, np.tile(plan_digits(spec, plan), (others.size, 1))) for plan in PLANS]
-    losses = np.empty((others.size, len(PLANS), len(outcomes)))
-    for k, name in enumerate(outcomes):
-        outcome = spec.outcome(name)
-        model = _reference(cohort, outcome)
-        for at, under_plan in enumerate(asked):
-            losses[:, at, k] = _loss(outcome, model.risks(under_plan, GRID))
-    return utility(losses, weights.array(outcomes))
-
-
-def _reference(cohort: Cohort, outcome: Outcome) -> Reference:
-    aim = target(cohort, outcome, [HORIZON_MONTHS])
-    if isinstance(aim, str):
-        raise Refused(f"{outcome.name}: {aim}", remedy="ask for a larger cohort")
-    given = complete_plans(cohort, cohort, capability(cohort).held)
-    inputs = reference_inputs(cohort.frame.iloc[aim.rows], cohort.spec, given[aim.rows])
-    if aim.is_binary:
-        return RidgeLogistic.fit(inputs, aim.observed.event.astype(float))
-    return RidgeCox.fit(inputs, aim.observed)
-
-
-def _loss(outcome: Outcome, risks: Floats) -> Floats:
-    """(n,) from risks (n, months) as in `GRID`."""
-    if outcome.kind is OutcomeKind.SURVIVAL:
-        return np.asarray(np.trapezoid(risks, GRID, axis=1) / HORIZON_MONTHS)
-    return risks[:, -1]
 
 
 def recovered(value: float, physicians: float, optimum: float) -> float:

@@ -17,7 +17,11 @@ from twin.evaluation.evaluate import Evaluation, EvaluationSettings, as_fitted, 
 from twin.evaluation.external import validate
 from twin.evaluation.text import as_text
 from twin.fitting import Progress
+from twin.policy.recommendation import Learnt, relative_regret
+from twin.policy.utility import Weights
 from twin.prediction import FittedTwin
+from twin.state import Known
+from twin.timeline import question_moment
 
 
 @dataclass(frozen=True)
@@ -46,14 +50,21 @@ def assess_own(
     progress: Progress | None = None,
     truth: Mapping[str, Floats] | None = None,
     ratings: SymptomTable | None = None,
+    learnt: Learnt | None = None,
 ) -> Assessment:
-    """Cross-validate a twin on the cohort that taught it; `truth` and `ratings` as in `twin.evaluation.evaluate`.
+    """Cross-validate a twin on the cohort that taught it; the other arguments as in `twin.evaluation.evaluate`.
+
+    A learnt policy is held against the exact one of the twin itself, in the patients as they were at first.
 
     Raises:
         Refused: no outcome can be evaluated, or there are fewer events than folds.
     """
     settings = EvaluationSettings(fit=as_fitted(twin))
-    return Assessment(twin.version, evaluate(cohort, settings, progress, truth, ratings), None)
+    regret = None
+    if learnt is not None:
+        known = Known.at(cohort.frame, cohort.spec, question_moment(cohort.spec, 0)).frame
+        regret = relative_regret(twin, known, Weights.of(cohort.spec), learnt)
+    return Assessment(twin.version, evaluate(cohort, settings, progress, truth, ratings, regret), None)
 
 
 def assess_elsewhere(

@@ -47,6 +47,7 @@ from twin.evaluation.card import (
     not_evaluated_yet,
     on_other_cohorts,
     performance,
+    policy_limits,
     table,
 )
 from twin.evaluation.evaluate import Kind
@@ -167,7 +168,7 @@ def _limits(twin: FittedTwin, own: Document | None, elsewhere: Sequence[Document
         "had "
         "a late treatment lived to it, which flatters the ranks of every model a little."
     )
-    yield "* No policy for choosing treatments is evaluated."
+    yield from policy_limits(own)
 
 
 def _outputs(twin: FittedTwin) -> Iterator[str]:

@@ -19,13 +19,13 @@ from data.cohort import Cohort
 from data.errors import Refused
 from data.schema import OutcomeKind
 from twin.arrays import Floats
+from twin.evaluation.cells import aligned
 from twin.evaluation.evaluate import targets_of
 from twin.evaluation.held_out import Said, questions
 from twin.evaluation.plans_given import complete_plans, plan_texts
 from twin.evaluation.scores import Metric, Sample, in_brief
 from twin.evaluation.shift import InputShift, input_shifts
 from twin.evaluation.targets import Target
-from twin.evaluation.text import aligned
 from twin.metrics.censoring import aalen_johansen
 from twin.metrics.intervals import MetricValue, estimate, resample_counts
 from twin.prediction import FittedTwin

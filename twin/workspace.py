@@ -302,7 +302,8 @@ class Workspace:
         twin = self.twin(version)
         if twin.origin.cohort == name:
             cohort = self.store.load(name, twin.origin.version)
-            found = assess_own(twin, cohort, progress, self._true_risks(cohort), self._ratings(twin))
+            truth, ratings = self._true_risks(cohort), self._ratings(twin)
+            found = assess_own(twin, cohort, progress, truth, ratings, self.agent(version))
         else:
             found = assess_elsewhere(twin, self.store.load(name), progress, self.taught(twin))
         seal = registry.seal(self.settings.models_folder, version)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import plotly.graph_objects as go
@@ -249,3 +249,62 @@ def _style(
         zeroline=False,
     )
     figure.update_annotations(selector={"yanchor": "bottom"}, font={"size": 13, "color": palette.text})
+
+
+FRONT_HEIGHT_PX: Final = 320
+
+
+def benefit_and_harm(front: Mapping[str, Any], palette: Palette) -> go.Figure:
+    """Months of life lost against toxicity: the exact policy for other weights of toxicities, and what is beside it.
+
+    Args:
+        front: ``policy.front`` of an evaluation's JSON.
+        palette: Colours.
+    """
+    figure = go.Figure()
+    _add_policies(
+        figure, "exact policy, by weight of toxicities", front["exact"], palette.plan_a, "circle", "lines+markers"
+    )
+    _add_policies(figure, "one plan for everybody", front["fixed"], palette.plan_b, "diamond-open", "markers+text")
+    _add_policies(figure, "physicians, as observed", [front["observed"]], palette.observed, "square", "markers")
+    figure.update_layout(
+        height=FRONT_HEIGHT_PX,
+        margin={"l": 46, "r": 14, "t": 14, "b": 46},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"size": 12, "color": palette.text, "family": FONT},
+        hoverlabel={"bgcolor": palette.ground, "font": {"color": palette.text}},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "font": {"color": palette.text}},
+    )
+    axis = {"gridcolor": palette.grid, "tickfont": {"color": palette.muted}, "zeroline": False}
+    figure.update_xaxes(title_text="sum of the probabilities of toxicities", **axis)
+    figure.update_yaxes(title_text="months of life lost", **axis)
+    return figure
+
+
+def _add_policies(
+    figure: go.Figure, name: str, points: Sequence[Mapping[str, Any]], colour: str, symbol: str, mode: str
+) -> None:
+    figure.add_trace(
+        go.Scatter(
+            x=[point["toxicity"] for point in points],
+            y=[point["months_lost"] for point in points],
+            text=[point["name"] for point in points],
+            name=name,
+            mode=mode,
+            textposition="top center",
+            marker={"color": colour, "symbol": symbol, "size": 9},
+            line={"color": colour, "width": 2},
+            hovertemplate="%{text}: %{y:.2f} months lost, toxicities %{x:.3f}<extra></extra>",
+        )
+    )
+
+
+def benefit_and_harm_alternative(front: Mapping[str, Any]) -> str:
+    """What that figure shows, for those who do not see it."""
+    said = [
+        f"{label}{point['name']} {point['months_lost']:.1f} months, {point['toxicity']:.2f}"
+        for label, points in (("exact policy, ", front["exact"]), ("plan ", front["fixed"]), ("", [front["observed"]]))
+        for point in points
+    ]
+    return f"Mean months of life lost and sum of the probabilities of toxicities: {'; '.join(said)}."

@@ -21,7 +21,6 @@ from benchmarks.policy_truth import (
     WORLDS,
     Planned,
     main,
-    plug_in,
     recovered,
     report,
     run,
@@ -41,6 +40,7 @@ from data.synthetic.truth import frailty_nodes, true_risk, true_toxicity
 from tests.fixtures import other_world
 from tests.fixtures.other_world import Lives, live, possible
 from twin.arrays import Flags, Floats, Integers
+from twin.evaluation.plug_in import plug_in
 from twin.fitting import FitSettings
 from twin.policy.utility import Weights
 from twin.state import Known
@@ -498,10 +498,10 @@ def test_the_report_says_which_targets_are_met() -> None:
 
 def test_the_yardstick_states_utilities_of_every_plan() -> None:
     cohort, others = halves(generate(800, SEED).cohort)
-    stated = plug_in(cohort, others, OUTCOMES, WEIGHTS)
+    stated = plug_in(cohort, others, OUTCOMES, WEIGHTS, PLANS, {})
     assert stated.shape == (400, len(PLANS))
     assert (stated < 1.0).all()
-    survival = plug_in(cohort, others, ("death",), WEIGHTS)
+    survival = plug_in(cohort, others, ("death",), WEIGHTS, PLANS, {})
     assert (stated < survival).all()
 
 

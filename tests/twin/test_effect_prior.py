@@ -22,7 +22,7 @@ from data.evidence import (
     load_terms,
 )
 from data.schema import Outcome, Specification
-from twin.effects.distribution import EffectDistribution, term_matrix
+from twin.effects.distribution import Z_90, EffectDistribution, term_matrix
 from twin.effects.prior import MannerEffect, PriorSettings, evidence_prior, manner_prior, triggered
 
 AT_THEIR_WORD = PriorSettings(transport_sd=0.0, observational_sd=0.0)
@@ -262,7 +262,9 @@ def test_the_effect_of_concurrent_chemotherapy_falls_with_age(spec: Specificatio
     assert average(found, CHEMO, "", frame) == pytest.approx(math.log(0.83), abs=0.03)
 
 
-def test_used_effects_are_met_within_their_own_uncertainty(spec: Specification, frame: pd.DataFrame) -> None:
+def test_used_effects_are_met_within_ninety_per_cent_of_their_own_uncertainty(
+    spec: Specification, frame: pd.DataFrame
+) -> None:
     evidence = load_evidence(spec)
     decisions = [decision.column for decision in spec.decisions]
     checked = 0
@@ -272,7 +274,8 @@ def test_used_effects_are_met_within_their_own_uncertainty(spec: Specification, 
         for published in (row for row in rows if set(row.group.columns) <= set(frame)):
             gap = average(found, published.decision, str(published.group), frame) - published.log_ratio
             confounding = 0.2 if published.design is Design.OBSERVATIONAL else 0.0
-            assert abs(gap) < math.hypot(published.log_sd or 0.0, 0.1, confounding), published.id
+            # A trial may well stand one standard deviation apart from the many that it is pooled with.
+            assert abs(gap) < Z_90 * math.hypot(published.log_sd or 0.0, 0.1, confounding), published.id
             checked += 1
     assert checked > 8
 

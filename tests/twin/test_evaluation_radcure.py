@@ -10,6 +10,7 @@ import pytest
 from data.importing import check_source
 from data.mapping import load_mapping
 from twin.evaluation.evaluate import EvaluationSettings, evaluate
+from twin.policy.off_policy import Estimator
 
 ROOT = Path(__file__).parents[2]
 RADCURE = Path(os.environ.get("GEMINA_SHARED_DATA", ROOT.parent / "shared" / "data")) / "radcure_training.csv"
@@ -46,3 +47,12 @@ def test_survival_is_ranked_as_well_as_experts_rank_it(spec):
     assert np.mean([one.coverage.groups_of_risk.value for one in outcomes.values()]) >= 0.82
     for one in outcomes.values():
         assert one.coverage.audited_groups.upper >= one.coverage.level
+    # One decision varies there; about half of the patients had it, and most could have had either.
+    policy = evaluation.policy
+    assert policy.valued == ("concurrent_chemo",)
+    assert set(policy.fixed) == {"000", "010"}
+    (choice,) = policy.choices
+    assert choice.overlap.value > 0.75
+    value = policy.policies["exact"].values[Estimator.DOUBLY_ROBUST]
+    assert value.claim
+    assert value.effective_sample_size > 100

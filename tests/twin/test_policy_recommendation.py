@@ -18,7 +18,7 @@ from twin.policy.exact import Decide, Question
 from twin.policy.many import recommend_many
 from twin.policy.options import RULED_OUT, Exclusion, Options
 from twin.policy.patients import Patients
-from twin.policy.recommendation import COLUMNS, FALLS_SHORT, MARGIN, advise, recommend
+from twin.policy.recommendation import COLUMNS, FALLS_SHORT, MARGIN, advise, recommend, relative_regret
 from twin.policy.utility import Weights, utility
 
 SPEC = load_specification()
@@ -199,6 +199,17 @@ def test_the_exact_policy_as_the_learnt_one_has_no_regret() -> None:
     for advice in advise(twin(), known("decision_cc"), DEFAULT, Cheaper()):
         assert advice.regret == pytest.approx(0.0, abs=1e-12)
         assert list(advice.recommended) == list(advice.best)
+
+
+def test_relative_regret_is_a_share_of_what_is_at_stake() -> None:
+    frame = known("decision_ic")
+    for option in (0.0, 1.0):
+        shares = relative_regret(twin(), frame, DEFAULT, Always(option))
+        assert (shares >= 0.0).all()
+        assert (
+            0.1 < shares.mean() < 1.0
+        )  # of one patient more than 1: what the best policy gains by looking comes on top
+    assert relative_regret(twin(), frame, DEFAULT, Cheaper()) == pytest.approx(0.0, abs=1e-9)
 
 
 # Intervals

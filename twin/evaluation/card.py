@@ -7,8 +7,12 @@ from typing import Any, Final, TypeAlias
 
 from data.schema import OutcomeKind
 from twin.evaluation.held_out import AVERAGES, RIDGES, TWIN
+from twin.evaluation.policy import HEADLINE
+from twin.evaluation.policy_gathered import EXACT
+from twin.evaluation.policy_text import NAMES as POLICY_NAMES
 from twin.evaluation.splits import RANDOM_FOLDS
 from twin.evaluation.text import MODELS
+from twin.policy.off_policy import FEWEST_EFFECTIVE, Estimator
 
 Document: TypeAlias = Mapping[str, Any]
 """An evaluation as `evaluate --json` prints it"""
@@ -90,9 +94,76 @@ def performance(own: Document) -> Iterator[str]:
             yield "From what is known then, in those known to have reached it and free of the event."
             yield ""
             yield from _brief(one["outcomes"])
+    yield from _policy(own.get("policy"))
     yield from _symptoms(own.get("symptoms"))
     yield ""
     yield "Not evaluated: " + "; ".join(f"{one['what']} ({one['reason']})" for one in own["not_evaluated"]) + "."
+
+
+def policy_limits(own: Document | None) -> Iterator[str]:
+    """What is not known of the policy; `own` may have been kept before policies were valued."""
+    found = own.get("policy") if own else None
+    if found is None:
+        yield "* No policy for choosing treatments is evaluated."
+        return
+    value = found["policies"][EXACT]["values"][HEADLINE.name.lower()]
+    if not value["better"]:
+        reason = f": {value['reason']}" if value["reason"] else ""
+        yield f"* Its policy for choosing treatments is not shown to be better than the physicians{reason}."
+    if found["left_to_physicians"]:
+        yield f"* What its policy says of {', '.join(found['left_to_physicians'])} cannot be valued, and is not."
+
+
+def _policy(found: Found | None) -> Iterator[str]:
+    """What the policy would have been worth; nothing where it is not valued, as in evaluations kept before it was."""
+    if found is None:
+        return
+    weights = ", ".join(f"`{name}` {weight:g}" for name, weight in found["weights"].items())
+    decided = ", ".join(f"`{name}`" for name in found["valued"])
+    left = "".join(f"; `{name}` is as the physicians took it in all of them" for name in found["left_to_physicians"])
+    yield ""
+    yield "### The policy"
+    yield ""
+    yield (
+        f"Mean utility of {found['patients']} patients, 1 less weighted losses by month {found['horizon']:g} "
+        f"({weights}), under policies that decide {decided}{left}. Estimated from how those fared who were treated so, "
+        "with the values of twins that never saw them (doubly robust), as if every cause of decisions were recorded. "
+        f"Below {FEWEST_EFFECTIVE:g} effective patients nothing is claimed. The best fixed plan was chosen on these "
+        "very patients."
+    )
+    yield ""
+    header = ("Policy", "Utility", "Less the physicians", "Weighted sampling", "Effective patients", "May be compared")
+    yield from table(header, _policy_rows(found))
+    yield ""
+    yield from table(
+        ("Decision", "Patients", "Recommended", "Given", "Agreement", "Both options common"),
+        [
+            (
+                one["label"],
+                str(one["patients"]),
+                *(metric(one[share], digits=2) for share in ("recommended", "given", "agreement", "overlap")),
+            )
+            for one in found["choices"].values()
+        ],
+    )
+    yield ""
+    share = metric(found["abstention"]["share"], digits=2)
+    yield f"Asked about `{found['abstention']['decision']}` at first, it abstains in {share} of the patients."
+
+
+def _policy_rows(found: Found) -> Iterator[tuple[str, ...]]:
+    yield ("physicians, as observed", metric(found["physicians"]), "", "", "", "")
+    for name, one in found["policies"].items():
+        value, weighted = (one["values"][by.name.lower()] for by in (HEADLINE, Estimator.WEIGHTED))
+        best = ", best" if name == found["best_fixed"] else ""
+        yield (
+            f"everybody `{name}`{best}" if name in found["fixed"] else POLICY_NAMES[name],
+            metric(value["value"]),
+            metric(value["difference"], signed=True),
+            metric(weighted["value"]),
+            f"{value['effective_sample_size']:.0f}",
+            "yes" if value["claim"] else "no",
+        )
 
 
 def _symptoms(found: Found | None) -> Iterator[str]:

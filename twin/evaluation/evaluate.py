@@ -19,6 +19,8 @@ from twin.evaluation.coverage import Coverage, coverage
 from twin.evaluation.decisions import DecisionEvaluation, evaluate_decisions
 from twin.evaluation.held_out import AVERAGES, TWIN, Fold, HeldOut, assign_folds, held_out, split
 from twin.evaluation.landmarks import LandmarkEvaluation, evaluate_landmark, landmark_plans
+from twin.evaluation.policy import PolicyEvaluation, evaluate_policy
+from twin.evaluation.policy_gathered import gather
 from twin.evaluation.scores import (
     CalibrationGroup,
     Sample,
@@ -37,6 +39,7 @@ from twin.evaluation.targets import Target, target
 from twin.fitting import FitSettings, Progress
 from twin.metrics.intervals import MetricValue, resample_counts
 from twin.metrics.observed import COMPETING
+from twin.policy.utility import Weights
 from twin.prediction import FittedTwin
 from twin.threads import one_thread
 
@@ -44,6 +47,7 @@ DRAWS: Final = 100
 """Of every twin that is fitted for an evaluation: enough for the ends of a 90 % interval of a group"""
 
 
+POLICY: Final = "policy"
 SYMPTOMS: Final = "symptoms over time"
 """What is not evaluated where ratings are not scored"""
 
@@ -71,6 +75,8 @@ class EvaluationSettings:
     """Whether to ask again at landmarks, where the cohort records states: every patient takes a moment"""
     splits: bool = True
     """Whether to fit again on earlier years and on other centres, where the cohort records them"""
+    policy: bool = True
+    """Whether to value the treatment policy that follows from the twins: seconds"""
     fit: FitSettings = field(default_factory=lambda: FitSettings(draws=DRAWS, select=False))
     """How the twins are fitted"""
 
@@ -136,11 +142,13 @@ class Evaluation:
     splits: tuple[SplitEvaluation, ...]
     symptoms: SymptomEvaluation | None
     """``None`` where no ratings are scored; `not_evaluated` says why"""
+    policy: PolicyEvaluation | None
+    """``None`` where no policy is valued; `not_evaluated` says why"""
     not_evaluated: tuple[Omission, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """The evaluation as the JSON of ``evaluate --json``; a metric is ``{"value", "lower", "upper"}``."""
-        plain = {**asdict(self), "kind": str(self.kind)}
+        plain = {**asdict(replace(self, policy=None)), "kind": str(self.kind)}
         for one, evaluated in zip(plain["outcomes"], self.outcomes, strict=True):
             for group, covered in zip(one["coverage"]["by_group"], evaluated.coverage.by_group, strict=True):
                 group["within"] = covered.within
@@ -149,7 +157,8 @@ class Evaluation:
         for part in ("landmarks", "splits"):
             for one in plain[part]:
                 one["outcomes"] = _by_name(one["outcomes"], "outcome")
-        return {**plain, "interval": "95% bootstrap", "policy": None}
+        policy = None if self.policy is None else self.policy.as_dict()
+        return {**plain, "interval": "95% bootstrap", "policy": policy}
 
 
 def _by_name(entries: Sequence[dict[str, Any]], key: str) -> dict[str, Any]:
@@ -162,6 +171,7 @@ def evaluate(
     progress: Progress | None = None,
     truth: Mapping[str, Floats] | None = None,
     ratings: SymptomTable | None = None,
+    regret: Floats | None = None,
 ) -> Evaluation:
     """Cross-validate the twin of a cohort.
 
@@ -181,6 +191,7 @@ def evaluate(
         truth: True risks of synthetic patients, by outcome: (n, plans, horizons) under every plan of
             `twin.timeline.all_plans`; a yes-or-no outcome has one horizon.
         ratings: Of symptoms, by these patients.
+        regret: (patients,) what a learnt policy falls short of the exact one by, as a share of best plan less worst.
 
     Raises:
         Refused: no outcome can be evaluated, or the first one has fewer events than there are folds.
@@ -195,11 +206,13 @@ def evaluate(
     taught, untaught = _taught(targets, parts)
     tried = [(one, plans(cohort, one)) for one in cohort.spec.splits] if settings.splits else []
     set_apart = sum(len(plan.parts) for _, plan in tried if isinstance(plan, Plan))
-    tell = Teller(progress, len(parts) + set_apart + (ratings is not None))
+    tell = Teller(progress, len(parts) + settings.policy + set_apart + (ratings is not None))
+    twins: list[FittedTwin] = []
     with one_thread():
         asked = landmark_plans(cohort, taught) if settings.landmarks else ()
         every = [*taught, *(one for plan in asked for one in plan.targets)]
-        found = held_out(parts, every, settings.fit, tell.fits("fitting without fold", len(parts)))
+        told = tell.fits("fitting without fold", len(parts))
+        found = held_out(parts, every, settings.fit, told, twins if settings.policy else None)
         first, later = found[: len(taught)], found[len(taught) :]
         outcomes = tuple(
             outcome_evaluation(cohort, one, here, folds, settings, (truth or {}).get(one.outcome.name))
@@ -210,6 +223,10 @@ def evaluate(
             here, later = later[: len(plan.targets)], later[len(plan.targets) :]
             landmarks.append(evaluate_landmark(plan, here, folds, settings.resamples, settings.seed))
         decisions = evaluate_decisions(cohort, settings.resamples, settings.seed)
+        policy: PolicyEvaluation | str = "left out of this evaluation"
+        if settings.policy:
+            tell.fits("policy", 1)(0)
+            policy = _policy(cohort, parts, twins, settings, regret)
         splits = tuple(
             evaluate_split(
                 plan,
@@ -244,12 +261,14 @@ def evaluate(
         landmarks=tuple(landmarks),
         splits=splits,
         symptoms=None if isinstance(symptoms, str) else symptoms,
+        policy=None if isinstance(policy, str) else policy,
         not_evaluated=(
             *omitted,
             *untaught,
             *_untaught_decisions(cohort, decisions),
             *not_split,
             *not_rated,
+            *_not_valued(policy),
             *never(taught),
         ),
     )
@@ -332,9 +351,33 @@ def _untaught_decisions(cohort: Cohort, evaluated: Sequence[DecisionEvaluation])
 def never(targets: Sequence[Target]) -> list[Omission]:
     """What no evaluation of this version tells."""
     competing = [one.outcome.label.lower() for one in targets if one.outcome.kind is OutcomeKind.COMPETING]
-    omitted = [Omission("policy", "no policy is learnt in this version")]
-    if competing:
-        omitted.append(Omission(f"d_calibration_p of {', '.join(competing)}", "defined without competing events only"))
+    if not competing:
+        return []
+    return [Omission(f"d_calibration_p of {', '.join(competing)}", "defined without competing events only")]
+
+
+def _policy(
+    cohort: Cohort,
+    parts: Sequence[Fold],
+    twins: Sequence[FittedTwin],
+    settings: EvaluationSettings,
+    regret: Floats | None,
+) -> PolicyEvaluation | str:
+    """The value of the policy that follows from the twins; or why it cannot be told."""
+    gathered = gather(cohort, parts, twins, Weights.of(cohort.spec), regret)
+    return gathered if isinstance(gathered, str) else evaluate_policy(gathered, settings.resamples, settings.seed)
+
+
+def _not_valued(policy: PolicyEvaluation | str) -> list[Omission]:
+    """What is not told of the policy, and why."""
+    if isinstance(policy, str):
+        return [Omission(POLICY, policy)]
+    omitted = [Omission(f"policy {name}", reason) for name, reason in policy.not_compared.items()]
+    if policy.left_to_physicians:
+        reason = "an outcome can bring it about, or its habit is unknown: left to the physicians in all policies"
+        omitted.append(Omission(f"policy for {', '.join(policy.left_to_physicians)}", reason))
+    if policy.regret is None:
+        omitted.append(Omission("regret of a learnt policy", "no policy is learnt: the exact one is evaluated"))
     return omitted
 
 

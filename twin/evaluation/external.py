@@ -11,6 +11,7 @@ from data.cohort import Cohort
 from data.errors import Refused
 from twin.arrays import Floats
 from twin.evaluation.evaluate import (
+    POLICY,
     SYMPTOMS,
     Evaluation,
     EvaluationSettings,
@@ -60,7 +61,7 @@ def validate(
             f"the model is of {twin.spec.name}, cohort '{cohort.name}' of {cohort.spec.name}",
             remedy="name a model of the same disease",
         )
-    settings = replace(settings or EvaluationSettings(), folds=1, splits=False, fit=as_fitted(twin))
+    settings = replace(settings or EvaluationSettings(), folds=1, splits=False, policy=False, fit=as_fitted(twin))
     targets, omitted = _targets(twin, cohort, settings)
     if not targets:
         reasons = "; ".join(f"{omission.what}: {omission.reason}" for omission in omitted)
@@ -91,6 +92,7 @@ def validate(
     elsewhere = (
         Omission("decisions", "a model says how physicians decided where it was fitted, not here"),
         Omission(SYMPTOMS, "expected ratings are cross-validated on the model's own cohort"),
+        Omission(POLICY, "valued on the model's own cohort only: how physicians decide elsewhere it does not know"),
     )
     return Evaluation(
         kind=Kind.EXTERNAL,
@@ -106,6 +108,7 @@ def validate(
         landmarks=tuple(landmarks),
         splits=(),
         symptoms=None,
+        policy=None,
         not_evaluated=(*omitted, *elsewhere, *never(targets)),
     )
 

@@ -125,7 +125,11 @@ def part(cohort: Cohort, rows: Flags) -> Cohort:
 
 
 def held_out(
-    parts: Sequence[Fold], targets: Sequence[Target], settings: FitSettings, told: Callable[[int], None]
+    parts: Sequence[Fold],
+    targets: Sequence[Target],
+    settings: FitSettings,
+    told: Callable[[int], None],
+    keep: list[FittedTwin] | None = None,
 ) -> list[HeldOut]:
     """Risks of every target by the twin and the reference models, each patient by models fitted without that patient.
 
@@ -134,17 +138,20 @@ def held_out(
         targets: Outcomes that every training part can teach, at time zero or later.
         settings: How the twins are fitted.
         told: Called with the number of parts that are done.
+        keep: To which the twin of each part is added, for whoever asks them later what follows from states.
 
     Returns:
         One entry a target.
     """
     result = [_nobody_yet(target, settings.draws) for target in targets]
     # Where nothing is asked later, what is seen later need not be modelled: answers from time zero are the same.
-    asked_later = any(target.landmarks_reached for target in targets)
+    asked_later = keep is not None or any(target.landmarks_reached for target in targets)
     settings = settings if asked_later else replace(settings, states=False)
     for done, one in enumerate(parts):
         told(done)
         twin = fit_twin(one.training, settings)
+        if keep is not None:
+            keep.append(twin)
         plans = plan_texts(one.plans(one.held_out))
         for said in questions(twin, one.held_out, plans, targets, one.rows):
             for target, whole in zip(targets, result, strict=True):

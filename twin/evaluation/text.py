@@ -5,15 +5,17 @@ Every metric at every month stands in the JSON; the text shows two months, and o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from textwrap import wrap
 from typing import Final
 
 from data.schema import OutcomeKind
 from twin.evaluation.brief import BriefEvaluation
+from twin.evaluation.cells import aligned, of, signed
 from twin.evaluation.coverage import PATIENTS_A_GROUP, Coverage
 from twin.evaluation.evaluate import Evaluation, Kind, OutcomeEvaluation
 from twin.evaluation.held_out import AVERAGES, RIDGES, TWIN
+from twin.evaluation.policy_text import policy_text
 from twin.evaluation.scores import Scores
 from twin.evaluation.splits import RANDOM_FOLDS
 from twin.evaluation.subgroups import Subgroup
@@ -70,6 +72,7 @@ def as_text(evaluation: Evaluation) -> str:
         _intervals(evaluation),
         _groups(evaluation),
         _decisions(evaluation),
+        policy_text(evaluation.policy),
         *(
             _brief(f"Asked at month {one.month:g}: {one.label.lower()}", "", one.outcomes)
             for one in evaluation.landmarks
@@ -107,10 +110,10 @@ def _glance_rows(evaluation: Evaluation) -> Iterator[Sequence[str]]:
         yield (
             one.label,
             f"{one.events} of {one.patients}",
-            _of(twin.get(rank)),
-            _signed(ridge.get(rank)),
-            _of(twin.get("brier_skill" if one.kind is OutcomeKind.BINARY else "integrated_brier_skill")),
-            _of(_last(twin.get("observed_over_predicted"))),
+            of(twin.get(rank)),
+            signed(ridge.get(rank)),
+            of(twin.get("brier_skill" if one.kind is OutcomeKind.BINARY else "integrated_brier_skill")),
+            of(_last(twin.get("observed_over_predicted"))),
         )
 
 
@@ -129,7 +132,7 @@ def _outcome(one: OutcomeEvaluation, explained: set[str]) -> Iterator[str]:
     for name, of_metric in one.differences.items():
         if name in AVERAGES_IN_SKILL:
             continue
-        compared = ", ".join(f"{METRICS[metric][0]} {_signed(value)}" for metric, value in of_metric.items())
+        compared = ", ".join(f"{METRICS[metric][0]} {signed(value)}" for metric, value in of_metric.items())
         yield f"  twin less {MODELS[name]}: {compared}"
     groups = "   ".join(f"{g.predicted:.2f} / {_plain(g.observed)}" for g in one.calibration)
     yield f"  predicted / observed risk by month {one.horizons[-1]:g} in fifths of risk: {groups}"
@@ -146,12 +149,12 @@ def _metric_rows(one: OutcomeEvaluation, explained: set[str]) -> Iterator[Sequen
         said = "" if metric in explained else meaning
         explained.add(metric)
         if isinstance(found, MetricValue):
-            yield (title, *(_of(scores.get(metric)) for scores in models), said)
+            yield (title, *(of(scores.get(metric)) for scores in models), said)
             continue
         for k, month in enumerate(_shown(found)):
             yield (
                 f"{title}, month {month}",
-                *(_of(_at(scores, metric, month)) for scores in models),
+                *(of(_at(scores, metric, month)) for scores in models),
                 "" if k else said,
             )
 
@@ -186,12 +189,12 @@ def _coverage_rows(evaluation: Evaluation) -> Iterator[Sequence[str]]:
 
 
 def _coverage_cells(found: Coverage) -> Iterator[str]:
-    yield _of(found.groups_of_risk, digits=2)
-    yield _of(found.audited_groups, digits=2)
+    yield of(found.groups_of_risk, digits=2)
+    yield of(found.audited_groups, digits=2)
     if found.true_risks is not None:
-        yield _of(found.true_risks.overall, digits=2)
+        yield of(found.true_risks.overall, digits=2)
         worst = min(found.true_risks.by_group.items(), key=lambda group: group[1].value or 0.0, default=None)
-        yield f"{_of(worst[1], digits=2)} {worst[0]}" if worst else ""
+        yield f"{of(worst[1], digits=2)} {worst[0]}" if worst else ""
 
 
 def _groups(evaluation: Evaluation) -> Iterator[str]:
@@ -243,7 +246,7 @@ def _beside(group: Subgroup, metric: str, without: frozenset[str] = frozenset())
     """A metric of the twin with its interval, and of the models beside it but `without`, the average last."""
     others = sorted(group.models.keys() - {TWIN} - without, key=lambda name: name in AVERAGES_IN_SKILL)
     plain = [group.models[name].get(metric) for name in others]
-    found = [_of(group.models[TWIN].get(metric)), *(_plain(one, 3) for one in plain if isinstance(one, MetricValue))]
+    found = [of(group.models[TWIN].get(metric)), *(_plain(one, 3) for one in plain if isinstance(one, MetricValue))]
     return " / ".join(cell for cell in found if cell)
 
 
@@ -256,7 +259,7 @@ def _decisions(evaluation: Evaluation) -> Iterator[str]:
         (
             one.label,
             f"{one.given} of {one.patients}",
-            *(_of(metric) for metric in (one.auc, one.ece, one.debiased_ece, one.calibration_slope, one.brier)),
+            *(of(metric) for metric in (one.auc, one.ece, one.debiased_ece, one.calibration_slope, one.brier)),
         )
         for one in evaluation.decisions
     ]
@@ -283,10 +286,10 @@ def _symptom_row(one: SymptomScore, before: str = "") -> Sequence[str]:
         f"{before}{one.label}",
         "all weeks" if one.week is None else f"week {one.week:g}",
         str(one.ratings),
-        _of(one.rmse, digits=2),
+        of(one.rmse, digits=2),
         "" if one.mean_rmse is None else f"{one.mean_rmse:.2f}",
-        _signed(one.difference),
-        _of(one.range_coverage, digits=2),
+        signed(one.difference),
+        of(one.range_coverage, digits=2),
     )
 
 
@@ -309,10 +312,10 @@ def _brief_rows(outcomes: Sequence[BriefEvaluation]) -> Iterator[Sequence[str]]:
                 "" if k else one.label,
                 "" if k else f"{one.events} of {one.patients}",
                 MODELS[name],
-                _of(found.get(_rank(one.kind))),
-                _of(found.get(brier)),
-                _of(found.get(f"{brier}_skill")),
-                _of(found.get("observed_over_predicted")),
+                of(found.get(_rank(one.kind))),
+                of(found.get(brier)),
+                of(found.get(f"{brier}_skill")),
+                of(found.get("observed_over_predicted")),
             )
 
 
@@ -322,30 +325,5 @@ def _omissions(evaluation: Evaluation) -> Iterator[str]:
         yield f"  {omission.what}: {omission.reason}"
 
 
-def _of(value: object, digits: int = 3) -> str:
-    """A value with its interval; empty where there is none."""
-    if not isinstance(value, MetricValue) or value.value is None:
-        return ""
-    interval = "" if value.lower is None else f" ({value.lower:.{digits}f} to {value.upper:.{digits}f})"
-    return f"{value.value:.{digits}f}{interval}"
-
-
-def _signed(value: MetricValue | None) -> str:
-    if value is None or value.value is None:
-        return ""
-    interval = "" if value.lower is None else f" ({value.lower:+.3f} to {value.upper:+.3f})"
-    return f"{value.value:+.3f}{interval}"
-
-
 def _plain(value: MetricValue, digits: int = 2) -> str:
     return "" if value.value is None else f"{value.value:.{digits}f}"
-
-
-def aligned(rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """Rows of cells as lines, every column as wide as its widest cell; empty columns are left out."""
-    table = [list(row) for row in rows]
-    count = max((len(row) for row in table), default=0)
-    filled = [k for k in range(count) if any(k < len(row) and row[k] for row in table)]
-    widths = {k: max(len(row[k]) for row in table if k < len(row)) for k in filled}
-    for row in table:
-        yield ("  " + "  ".join(row[k].ljust(widths[k]) for k in filled if k < len(row))).rstrip()

@@ -130,7 +130,7 @@ def _advice(
     recommended = exact.yes[some.so_far][:, 0].astype(np.intp)
     regret, chosen = np.full(some.size, np.nan), None
     if learnt is not None:
-        course = follow(some, learnt.decide(Patients.with_ahead(twin, frame, standing, some), own), allowed)
+        course = _followed(twin, frame, standing, some, own, allowed, learnt)
         chosen = (course.yes[some.so_far][:, 0] > 0.5).astype(np.intp)
         regret = np.maximum(exact.value(own) - course.value(own), 0.0)
         falls_short = regret > FALLS_SHORT * np.ptp(plan_values(some, own), axis=1) + TIE
@@ -138,6 +138,36 @@ def _advice(
     drawn = drawn_losses(twin, frame, standing, some.rows)
     differences = _differences(some, exact, recommended, drawn)
     return Advice(standing, some, exact, own, allowed[:, standing.next_open], chosen, regret, recommended, differences)
+
+
+def _followed(
+    twin: FittedTwin,
+    frame: pd.DataFrame,
+    standing: Standing,
+    some: Prospects,
+    weights: Floats,
+    allowed: Flags,
+    learnt: Learnt,
+) -> Course:
+    """How patients fare under a learnt policy."""
+    return follow(some, learnt.decide(Patients.with_ahead(twin, frame, standing, some), weights), allowed)
+
+
+def relative_regret(twin: FittedTwin, frame: pd.DataFrame, weights: Weights, learnt: Learnt) -> Floats:
+    """(n,) value that a learnt policy falls short of the exact one by, as a share of the best plan's less the worst's.
+
+    0 for patients who have nothing left to decide, and for those to whom all plans are worth the same.
+    """
+    options, result = Options.of(twin.spec, frame), np.zeros(len(frame))
+    with one_thread():
+        for standing in standings(twin, frame, options.barred_manners):
+            for some in prospects(twin, frame, standing):
+                own, allowed = spread(weights.array(twin.outcomes), some.size), options.allowed[some.rows]
+                course = _followed(twin, frame, standing, some, own, allowed, learnt)
+                short = np.maximum(solve(some, own, allowed).value(own) - course.value(own), 0.0)
+                span = np.ptp(plan_values(some, own), axis=1)
+                result[some.rows] = np.divide(short, span, out=np.zeros_like(short), where=span > TIE)
+    return result
 
 
 def _differences(some: Prospects, exact: Course, recommended: Integers, drawn: Floats) -> Floats:
