@@ -24,7 +24,7 @@ from twin.policy.recommendation import Advice, Learnt, Verdict, advise, as_assum
 from twin.policy.utility import Weights
 from twin.prediction import FittedTwin
 from twin.simulation.states import NOT_APPLICABLE, UNOBSERVED
-from twin.support import Support
+from twin.support import Support, SupportLevel
 from twin.timeline import OPEN
 
 PERCENT: Final = 100.0
@@ -151,6 +151,11 @@ class Explanation:
         """The recommended option and the other."""
         return self.recommended, self.other
 
+    @property
+    def supported(self) -> bool:
+        """Whether both sequences are supported so far that single numbers may be shown."""
+        return all(way.support.level is not SupportLevel.UNSUPPORTED for way in self.ways)
+
 
 def explain(
     twin: FittedTwin,
@@ -272,7 +277,8 @@ def _sights(some: Prospects, key: str, decision: int) -> tuple[Sight, ...]:
 
 def _telling(sights: Sequence[Sight], weight: Floats, yes: Floats) -> tuple[str, tuple[Seen, ...]]:
     """The state whose levels differ most in what is decided, and its levels; nothing where the answer is the same."""
-    best, spread = ("", ()), TELLS
+    best: tuple[str, tuple[Seen, ...]] = ("", ())
+    spread = TELLS
     shape = [sight.states for sight in sights]
     states = np.unravel_index(np.arange(len(weight)), shape) if shape else ()
     for sight, state in zip(sights, states, strict=True):

@@ -184,7 +184,9 @@ def verdict(standing: Standing, gain_lower: float, support: Support, only: str) 
         return Verdict(False, f"the other option is not possible: {only}")
     reasons = []
     if gain_lower < -MARGIN:
-        reasons.append(f"the other option may be better by up to {-gain_lower:.3f}, more than the margin of {MARGIN:g}")
+        reasons.append(
+            f"the other option may be better by up to {-gain_lower:.3f} of utility, more than the margin of {MARGIN:g}"
+        )
     if support.level is not SupportLevel.SUPPORTED:
         reasons.append(f"support is {support.level.value}: {support.reasons[0]}")
     return Verdict(bool(reasons), "; ".join(reasons))
@@ -194,9 +196,7 @@ def verdicts(twin: FittedTwin, advice: Advice, supports: Sequence[Support], opti
     """For each patient of some advice whether to recommend, by the support of the sequence that is recommended."""
     decision = twin.spec.decisions[advice.standing.next_open].column
     lower, _ = percentile_interval(advice.gains, twin.origin.interval)
-    of_each = zip(
-        advice.prospects.rows.tolist(), lower.tolist(), supports, advice.recommended.tolist(), strict=True
-    )
+    of_each = zip(advice.prospects.rows.tolist(), lower.tolist(), supports, advice.recommended.tolist(), strict=True)
     return [
         verdict(advice.standing, low, support, options.reasons[row].get((decision, 1 - option), ""))
         for row, low, support, option in of_each
