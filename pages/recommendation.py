@@ -20,8 +20,10 @@ def render() -> None:
     who, verdict = st.container(gap="xsmall"), st.container(border=True, gap="xsmall")
     beside, middle, right = st.columns([1, 2.4, 1.5], gap="medium")
     middle, right = middle.container(gap="small"), right.container(gap="small")
-    with beside.container(border=True):
-        asked = weighing.ask(session, session.twin)
+    with beside:
+        with st.container(border=True):
+            asked = weighing.ask(session, session.twin)
+        note("For research and education: a comparison of sequences by a model, not an order. The clinician decides.")
     with who:
         _who(session)
     found = explain(session.twin, asked.record.to_frame(), asked.weights, session.learnt, asked.excluded)
@@ -39,11 +41,10 @@ def render() -> None:
 
 
 def _who(session: Session) -> None:
-    """The patient in one line, what the page is for, and where the numbers come from."""
+    """The patient in one line, and where the numbers come from."""
     record = session.record
     st.title(plain(f"{record.patient_id} · {introduction(record)}"), anchor=False)
     provenance(session, unknown_covariates(record, session.summary.recorded))
-    note("For research and education: a comparison of sequences by a model, not an order. The clinician decides.")
 
 
 def _options(session: Session, asked: Asked, found: Explanation) -> None:

@@ -62,9 +62,8 @@ def _held(twin: FittedTwin, record: PatientRecord) -> Iterator[str]:
 
 def show_verdict(twin: FittedTwin, record: PatientRecord, found: Explanation) -> None:
     """The decision, what is favoured or that the program abstains, and why."""
-    recommended, other = option_texts(found)
     st.header(f"{plain(found.decision.label)}: {plain(headline(found))}", anchor=False)
-    for line in _reasons(found, recommended, other):
+    for line in reasons(found):
         st.markdown(line)
     for sentence in _held(twin, record):
         note(sentence)
@@ -78,8 +77,9 @@ def headline(found: Explanation) -> str:
     return f"only {recommended} is possible" if found.other.barred else f"favours {recommended}"
 
 
-def _reasons(found: Explanation, recommended: str, other: str) -> Iterator[str]:
-    """Why, as lines of Markdown."""
+def reasons(found: Explanation) -> Iterator[str]:
+    """Why it says so, as lines of Markdown."""
+    recommended, other = option_texts(found)
     if found.assumed:
         yield (
             f":material/help: **Why it abstains.** {plain(listed(found.assumed))}: not recorded although what came "
@@ -114,15 +114,14 @@ def show_options(spec: Specification, found: Explanation) -> None:
 
 def _option(spec: Specification, found: Explanation, way: Way, colour: str) -> None:
     title = plain(capitalised(option_text(found.decision, way.option)))
-    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        st.markdown(f":{colour}[**{title}**] · {_standing(found, way)}", width="content")
-        level, icon = SUPPORT_LOOKS[way.support.level]
-        st.badge(way.support.level.value, color=level, icon=icon, help=plain(way.support.sentence))
+    st.markdown(f":{colour}[**{title}**] · {_standing(found, way)}")
     if way.barred:
         st.markdown(f":material/block: Not possible: {plain(way.barred)}.")
     then = "Most likely sequence" if way is found.recommended else "Next-best sequence"
+    level, icon = SUPPORT_LOOKS[way.support.level]
     st.markdown(
-        f"{then}: **{plain(plan_name(spec, way.plan))}**; {percent(way.chance)} would end so. Utility {way.value:.3f}."
+        f"{then}: **{plain(plan_name(spec, way.plan))}**; {percent(way.chance)} would end so. Utility {way.value:.3f}, "
+        f"support :{level}-badge[{icon} {way.support.level.value}]"
     )
 
 

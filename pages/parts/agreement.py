@@ -15,7 +15,7 @@ from pages.parts.advice import COLOURS, option_text, option_texts
 from pages.parts.evidence import DESIGNS, Picture, figure_text
 from pages.parts.weighing import Asked
 from pages.parts.widgets import note
-from pages.parts.words import capitalised, group_text, listed, percent, percent_range, plain
+from pages.parts.words import capitalised, group_text, listed, percent, percent_range, plain, plan_name
 from twin.arrays import Floats
 from twin.effects.sources import bearing_on
 from twin.observed import matched_plan, observed_on_plan, observed_share_on_plan
@@ -193,5 +193,6 @@ def better(question: Later, yes: float) -> str:
 
 
 def sequence_row(twin: FittedTwin, one: Followed) -> dict[str, str]:
-    """A whole sequence and its utility."""
-    return {"Sequence": f"{capitalised(twin.spec.plan_label(one.plan))} ({one.plan})", "Utility": f"{one.value:.3f}"}
+    """A whole sequence, its utility, and whether it is possible."""
+    remark = "" if one.possible else "an option is ruled out or not possible"
+    return {"Sequence": plan_name(twin.spec, one.plan), "Utility": f"{one.value:.3f}", "Remark": remark}

@@ -14,8 +14,8 @@ from pages.parts.palette import Palette
 from twin.curve import Estimate
 
 ROW_PX: Final = 32
-AXIS_PX: Final = 38
-ABOVE_PX: Final = 24
+AXIS_PX: Final = 42
+ABOVE_PX: Final = 20
 ROOM: Final = 1.08
 """The axis reaches this much beyond the farthest interval"""
 LABEL_ABOVE: Final = 0.22
@@ -134,7 +134,7 @@ def _add_text(
         yshift=shift,
         text=text,
         showarrow=False,
-        bgcolor=palette.ground,  # no line of the grid runs through words
+        bgcolor=palette.ground,  # on a phone the line at 0 would run through words
         borderpad=1,
         font={"size": 12, "color": palette.text},
     )
@@ -146,7 +146,10 @@ def _style_axes(figure: go.Figure, index: int, panel: Panel, palette: Palette) -
         range=[-end, end],
         nticks=7,
         title={"text": panel.unit, "font": {"size": 12, "color": palette.muted}, "standoff": 2},
-        gridcolor=palette.grid,
+        showgrid=False,
+        ticks="outside",
+        ticklen=4,
+        tickcolor=palette.muted,
         tickfont={"color": palette.muted},
         zeroline=True,
         zerolinecolor=palette.muted,

@@ -116,6 +116,8 @@ class Followed:
     plan: str
     value: float
     """Utility"""
+    possible: bool
+    """Whether none of its options is ruled out or contraindicated"""
 
 
 @dataclass(frozen=True)
@@ -197,7 +199,7 @@ def _explained(twin: FittedTwin, patient: pd.DataFrame, advice: Advice, options:
         contrasts=tuple(_contrasts(advice, twin.origin.interval, horizon)),
         exact=int(advice.best[0]),
         learnt=_learnt(advice),
-        physician=float(physicians(twin, as_assumed(twin, patient, advice), advice)[0]),
+        physician=float(physicians(twin, patient, advice)[0]),
         later=(_later(advice, recommended), _later(advice, 1 - recommended)),
         sequences=_sequences(advice),
         assumed=tuple(labels[name] for name in advice.standing.assumed),
@@ -242,7 +244,11 @@ def _learnt(advice: Advice) -> LearntSays | None:
 
 def _sequences(advice: Advice) -> tuple[Followed, ...]:
     values = plan_values(advice.prospects, advice.weights)[0].tolist()
-    found = [Followed(plan, value) for plan, value in zip(advice.prospects.plans, values, strict=True)]
+    allowed = {question.decision: question.allowed[0] for question in advice.exact.questions.values()}
+    found = [
+        Followed(plan, value, all(options[int(plan[k])] for k, options in allowed.items()))
+        for plan, value in zip(advice.prospects.plans, values, strict=True)
+    ]
     return tuple(sorted(found, key=lambda one: -one.value))
 
 
