@@ -21,7 +21,6 @@ from twin.policy.recommendation import FALLS_SHORT, MARGIN
 from twin.policy.utility import Weights
 from twin.prediction import FittedTwin
 from twin.record import PatientRecord
-from twin.support import SupportLevel
 
 MONTHS: Final = "months of life lost"
 POINTS: Final = "percentage points"
@@ -119,9 +118,10 @@ def _option(spec: Specification, found: Explanation, way: Way, colour: str) -> N
         st.markdown(f":material/block: Not possible: {plain(way.barred)}.")
     then = "Most likely sequence" if way is found.recommended else "Next-best sequence"
     level, icon = SUPPORT_LOOKS[way.support.level]
+    worth = f"Utility {way.value:.3f}, " if way.supported else ""
     st.markdown(
-        f"{then}: **{plain(plan_name(spec, way.plan))}**; {percent(way.chance)} would end so. Utility {way.value:.3f}, "
-        f"support :{level}-badge[{icon} {way.support.level.value}]"
+        f"{then}: **{plain(plan_name(spec, way.plan))}**; {percent(way.chance)} would end so. {worth}"
+        f"{'support' if worth else 'Support'} :{level}-badge[{icon} {way.support.level.value}]"
     )
 
 
@@ -129,7 +129,7 @@ def _standing(found: Explanation, way: Way) -> str:
     if way.barred:
         return "not possible"
     if way is found.other:
-        return "the other option"
+        return "other"
     return "better guess" if found.verdict.abstained else "favoured"
 
 
@@ -180,22 +180,31 @@ def show_benefit_and_harm(twin: FittedTwin, found: Explanation, weights: Weights
 
 
 def in_words(found: Explanation) -> Iterator[str]:
-    """Benefit and harm of the recommended option, and what is alike, a line each, in Markdown."""
+    """Benefit and harm of the recommended option, and what is neither, a line each, in Markdown.
+
+    Where the cohort does not support single numbers, only what the intervals leave no doubt of counts.
+    """
     if not found.supported:
         yield f":material/block: A sequence lies {OUTSIDE}: only intervals are shown, no single numbers."
-        return
+    told = [c for c in found.contrasts if (_is_told(c) if found.supported else c.clear)]
     for title, sign in (("Benefit", -1.0), ("Harm", 1.0)):
-        some = [c for c in found.contrasts if c.difference.value * sign >= TOLD_FROM]
-        said = listed([_amount(c) for c in some]) if some else "none that is predicted"
-        yield f"**{title}**: {plain(said)}."
-    alike = [c.outcome.label.lower() for c in found.contrasts if abs(c.difference.value) < TOLD_FROM]
-    if alike:
-        yield f"**No difference**: {plain(listed(alike))}."
+        said = [_amount(c, supported=found.supported) for c in told if c.difference.value * sign > 0.0]
+        yield f"**{title}**: {plain(listed(said)) if said else 'none that is told apart'}."
+    rest = [c.outcome.label.lower() for c in found.contrasts if c not in told]
+    if rest:
+        yield f"**{'No difference' if found.supported else 'Unclear'}**: {plain(listed(rest))}."
 
 
-def _amount(contrast: Contrast) -> str:
-    amount, less = f"{abs(contrast.difference.value):.1f}", contrast.difference.value < 0.0
-    doubt = "" if contrast.clear else " (unclear)"
+def _is_told(contrast: Contrast) -> bool:
+    """Whether the difference does not round to nothing."""
+    return abs(contrast.difference.value) >= TOLD_FROM
+
+
+def _amount(contrast: Contrast, *, supported: bool) -> str:
+    difference = contrast.difference
+    ends = sorted(abs(end) for end in (difference.lower, difference.upper))
+    amount = f"{abs(difference.value):.1f}" if supported else f"{ends[0]:.1f} to {ends[1]:.1f}"
+    less, doubt = difference.value < 0.0, "" if contrast.clear else " (unclear)"
     if contrast.in_months:
         return f"{amount} {'fewer' if less else 'more'} {MONTHS}{doubt}"
     return f"{contrast.outcome.label.lower()} {amount} points {'less' if less else 'more'}{doubt}"
@@ -214,12 +223,11 @@ def _row(contrast: Contrast, supported: bool) -> Row:
 
 def _rows(found: Explanation) -> list[dict[str, str]]:
     names = [capitalised(text) for text in option_texts(found)]
-    alone = [way.support.level is not SupportLevel.UNSUPPORTED for way in found.ways]
     return [
         {
             "Outcome": f"{c.outcome.label}{', months lost' if c.in_months else ', %'}",
-            names[0]: signed(c.recommended, 1, supported=alone[0]),
-            names[1]: signed(c.other, 1, supported=alone[1]),
+            names[0]: signed(c.recommended, 1, supported=found.recommended.supported),
+            names[1]: signed(c.other, 1, supported=found.other.supported),
             "Difference": signed(c.difference, 1, supported=found.supported),
         }
         for c in found.contrasts

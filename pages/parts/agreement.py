@@ -22,6 +22,7 @@ from twin.observed import matched_plan, observed_on_plan, observed_share_on_plan
 from twin.policy.explanation import Explanation, Followed, Later
 from twin.prediction import FittedTwin
 from twin.record import decision_matrix
+from twin.timeline import OPEN
 
 NOBODY = "nobody"
 UNCERTAIN_FROM = 0.02
@@ -165,9 +166,9 @@ def show_later(twin: FittedTwin, found: Explanation) -> None:
 
 def later_rows(twin: FittedTwin, question: Later) -> list[dict[str, str]]:
     """One row a level of the most telling state; a single one where the answer is always the same."""
-    label = twin.spec.plan_label(question.so_far)
+    decided = zip(twin.spec.decisions, question.so_far, strict=True)
     lead = {
-        "Decided by then": capitalised(label),
+        "Decided by then": capitalised(listed([option_text(d, int(digit)) for d, digit in decided if digit != OPEN])),
         "Comes up": percent(question.chance),
         "Question": question.decision.label,
     }

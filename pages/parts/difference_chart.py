@@ -106,9 +106,10 @@ def _add_row(figure: go.Figure, index: int, y: int, row: Row, palette: Palette) 
             mode="markers",
             marker={
                 "symbol": "square" if row.clear else "square-open",
-                "size": 9 if row.supported else 0,
+                "size": 9,
+                "opacity": 1.0 if row.supported else 0.0,
                 "color": colour,
-                "line": {"width": 2 if row.supported else 0, "color": colour},
+                "line": {"width": 2, "color": colour},
             },
             hovertemplate=f"{row.label}: {row.text}<extra></extra>",
         ),

@@ -258,8 +258,11 @@ def test_a_clear_recommendation_favours(told: Explanation) -> None:
 def test_what_is_not_supported_is_told_in_intervals_only(told: Explanation) -> None:
     support = replace(told.recommended.support, level=SupportLevel.UNSUPPORTED)
     unsupported = replace(told, recommended=replace(told.recommended, support=support))
-    (line,) = advice.in_words(unsupported)
-    assert "only intervals" in line
+    clear = replace(told.contrasts[0], difference=Estimate(-2.0, -3.0, -1.0))
+    lines = list(advice.in_words(replace(unsupported, contrasts=(clear, *told.contrasts[1:2]))))
+    assert "only intervals" in lines[0]
+    assert lines[1].replace("\\", "") == "**Benefit**: 1.0 to 3.0 fewer months of life lost."
+    assert lines[2:] == ["**Harm**: none that is told apart.", "**Unclear**: locoregional failure."]
     assert advice.signed(Estimate(1.0, -0.04, 2.0), 1, supported=False) == "0.0 to 2.0"
 
 
@@ -296,6 +299,8 @@ def test_the_tree_in_words_names_the_state_that_tells(told: Explanation, twin: F
             assert len(rows) == max(1, len(question.seen))
             assert all(row["Question"] == question.decision.label for row in rows)
             assert question.seen or rows[0]["If seen"] == "whatever is seen"
+    first = agreement.later_rows(twin, told.later[0][0])[0]["Decided by then"]
+    assert first.lower() == advice.option_texts(told)[0]
     assert agreement.better(told.later[0][0], 0.7).endswith(" in 70 %")
     assert agreement.better(told.later[0][0], 0.995) == "concurrent chemotherapy"
 
@@ -323,7 +328,7 @@ def test_the_figure_has_zero_in_the_middle_and_marks_what_is_clear() -> None:
     figure = json.loads(difference_chart.differences(panels, palette.LIGHT).to_json())
     symbols = [trace["marker"]["symbol"] for trace in figure["data"]]
     assert symbols == ["square", "square-open", "square-open"]
-    assert [trace["marker"]["size"] > 0 for trace in figure["data"]] == [True, True, False]
+    assert [trace["marker"]["opacity"] > 0 for trace in figure["data"]] == [True, True, False]
     for axis, reach in (("xaxis", 2.0), ("xaxis2", 5.0)):
         low, high = figure["layout"][axis]["range"]
         assert low == -high

@@ -50,6 +50,11 @@ class Way:
     barred: str
     """Why the option is not possible; empty where it is"""
 
+    @property
+    def supported(self) -> bool:
+        """Whether single numbers may be shown, and not intervals only."""
+        return self.support.level is not SupportLevel.UNSUPPORTED
+
 
 @dataclass(frozen=True)
 class Contrast:
@@ -156,7 +161,7 @@ class Explanation:
     @property
     def supported(self) -> bool:
         """Whether both sequences are supported so far that single numbers may be shown."""
-        return all(way.support.level is not SupportLevel.UNSUPPORTED for way in self.ways)
+        return all(way.supported for way in self.ways)
 
 
 def explain(
