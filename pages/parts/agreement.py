@@ -19,7 +19,7 @@ from pages.parts.words import capitalised, group_text, listed, percent, percent_
 from twin.arrays import Floats
 from twin.effects.sources import bearing_on
 from twin.observed import matched_plan, observed_on_plan, observed_share_on_plan
-from twin.policy.explanation import Explanation, Followed, Later
+from twin.policy.explanation import Explanation, Followed, Later, Seen
 from twin.prediction import FittedTwin
 from twin.record import decision_matrix
 from twin.timeline import OPEN
@@ -157,7 +157,7 @@ def show_later(twin: FittedTwin, found: Explanation) -> None:
                 note("No decision follows.")
         note(
             "By the exact optimum under the weights asked for: of all that may have been seen by then, in how much of "
-            "it the option is better. Of several states the one is shown that tells most."
+            "it the option is better, and what each is worth. Of several states the one is shown that tells most."
         )
     with st.expander("Every sequence, followed whatever is seen", icon=":material/format_list_numbered:"):
         st.table([sequence_row(twin, one) for one in found.sequences])
@@ -173,16 +173,22 @@ def later_rows(twin: FittedTwin, question: Later) -> list[dict[str, str]]:
         "Question": question.decision.label,
     }
     if not question.seen:
-        return [{**lead, "If seen": "whatever is seen", "How likely": "", "Better": better(question, question.yes)}]
+        return [{**lead, "If seen": "whatever is seen", "How likely": "", **_decided(question, question)}]
     return [
         {
             **lead,
             "If seen": f"{question.told_by}: {seen.label}",
             "How likely": percent(seen.chance),
-            "Better": better(question, seen.yes),
+            **_decided(question, seen),
         }
         for seen in question.seen
     ]
+
+
+def _decided(question: Later, of: Later | Seen) -> dict[str, str]:
+    """What is better, and the worth of both options."""
+    no, yes = of.values
+    return {"Better": better(question, of.yes), "Utility, no": f"{no:.3f}", "yes": f"{yes:.3f}"}
 
 
 def better(question: Later, yes: float) -> str:

@@ -106,7 +106,12 @@ def test_later_questions_lead_to_the_sequences_that_the_policy_ends_with(moment:
             assert sum(one.chance * one.yes for one in last) == pytest.approx(ends_yes, abs=2 * 0.005)
         for one in later:
             assert one.so_far[SPEC.decisions.index(found.decision)] == str(way.option)
+            for each in (one, *one.seen):
+                assert each.values[1] > each.values[0] or each.yes < 1.0
+                assert each.values[1] <= each.values[0] + 1e-12 or each.yes > 0.0
             if one.seen:
+                for k in (0, 1):
+                    assert sum(seen.chance * seen.values[k] for seen in one.seen) == pytest.approx(one.values[k])
                 assert sum(seen.chance for seen in one.seen) == pytest.approx(1.0)
                 assert sum(seen.chance * seen.yes for seen in one.seen) == pytest.approx(one.yes)
                 assert one.told_by

@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 
 from data.schema import Decision, Outcome, OutcomeKind, Specification
-from twin.arrays import Floats, Integers
+from twin.arrays import Flags, Floats, Integers
 from twin.curve import Estimate
 from twin.interval import percentile_interval
-from twin.policy.exact import plan_probabilities, plan_values, reach
+from twin.policy.exact import Question, plan_probabilities, plan_values, reach
 from twin.policy.options import Exclusion, Options
 from twin.policy.prospects import Prospects, Sight, horizon_months
 from twin.policy.recommendation import Advice, Learnt, Verdict, advise, as_assumed, physicians, verdicts
@@ -95,6 +95,8 @@ class Seen:
     """Among those who are asked"""
     yes: float
     """Share for whom "yes" is better"""
+    values: tuple[float, float]
+    """Utility to be expected with "no" and with "yes", and the best way on"""
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,8 @@ class Later:
     """That it comes up after the first option"""
     yes: float
     """Share of what may have been seen by then for which "yes" is better"""
+    values: tuple[float, float]
+    """Utility to be expected with "no" and with "yes", and the best way on"""
     told_by: str
     """The state that tells most which; empty where the answer is always the same"""
     seen: tuple[Seen, ...]
@@ -272,12 +276,46 @@ def _later(advice: Advice, option: int) -> tuple[Later, ...]:
         weight = reached[key][0]
         if weight.sum() < REACHED:
             continue
-        yes = course.yes[key][0]
-        share = float(weight @ yes / weight.sum())
-        told_by, seen = _telling(_sights(some, key, question.decision), weight / weight.sum(), yes)
+        here = _Histories(weight / weight.sum(), course.yes[key][0], _values(question, advice.weights)[0])
+        told_by, seen = _telling(_sights(some, key, question.decision), here)
         decision = some.spec.decisions[question.decision]
-        found.append(Later(key, decision, float(weight.sum()), share, told_by, seen))
+        found.append(Later(key, decision, float(weight.sum()), here.share, here.worth, told_by, seen))
     return tuple(found)
+
+
+def _values(question: Question, weights: Floats) -> Floats:
+    """(n, histories, 2) utility with each option given the history, whether it is possible or not."""
+    likely = question.probability[..., None]
+    costs = np.einsum("nhao,no->nha", question.losses, weights)
+    return np.asarray(1.0 - np.divide(costs, likely, out=np.zeros_like(costs), where=likely > 0))
+
+
+@dataclass(frozen=True, eq=False)
+class _Histories:
+    """What one patient may have seen before a question, and what is decided then."""
+
+    weight: Floats
+    """(histories,) sums to 1"""
+    yes: Floats
+    """(histories,)"""
+    values: Floats
+    """(histories, 2)"""
+
+    @property
+    def share(self) -> float:
+        """Of those for which "yes" is better."""
+        return float(self.weight @ self.yes)
+
+    @property
+    def worth(self) -> tuple[float, float]:
+        """Utility with "no" and with "yes"."""
+        no, yes = (self.weight @ self.values).tolist()
+        return no, yes
+
+    def given(self, some: Flags) -> _Histories:
+        """Some of them, as if they were all."""
+        kept = self.weight * some
+        return _Histories(kept / kept.sum(), self.yes, self.values)
 
 
 def _sights(some: Prospects, key: str, decision: int) -> tuple[Sight, ...]:
@@ -286,25 +324,26 @@ def _sights(some: Prospects, key: str, decision: int) -> tuple[Sight, ...]:
     return tuple(sight for sight in sights if sight.step.decision < decision)
 
 
-def _telling(sights: Sequence[Sight], weight: Floats, yes: Floats) -> tuple[str, tuple[Seen, ...]]:
+def _telling(sights: Sequence[Sight], here: _Histories) -> tuple[str, tuple[Seen, ...]]:
     """The state whose levels differ most in what is decided, and its levels; nothing where the answer is the same."""
     best: tuple[str, tuple[Seen, ...]] = ("", ())
     spread = TELLS
     shape = [sight.states for sight in sights]
-    states = np.unravel_index(np.arange(len(weight)), shape) if shape else ()
+    states = np.unravel_index(np.arange(len(here.weight)), shape) if shape else ()
     for sight, state in zip(sights, states, strict=True):
         for position, variable in enumerate(sight.step.variables):
             codes = sight.codes[state, position]
-            seen = tuple(_levels(variable.labels, codes, weight, yes))
-            between = sum(one.chance * (one.yes - weight @ yes) ** 2 for one in seen)
+            seen = tuple(_levels(variable.labels, codes, here))
+            between = sum(one.chance * (one.yes - here.share) ** 2 for one in seen)
             if between > spread:
                 best, spread = (variable.label, seen), float(between)
     return best
 
 
-def _levels(labels: Sequence[str], codes: Integers, weight: Floats, yes: Floats) -> Iterator[Seen]:
+def _levels(labels: Sequence[str], codes: Integers, here: _Histories) -> Iterator[Seen]:
     for code in np.unique(codes).tolist():
-        here = weight * (codes == code)
-        if here.sum() > 0.0:
+        chance = float(here.weight @ (codes == code))
+        if chance > 0.0:
             label = NOT_APPLICABLE if code == UNOBSERVED else labels[code]
-            yield Seen(label, float(here.sum()), float(here @ yes / here.sum()))
+            given = here.given(codes == code)
+            yield Seen(label, chance, given.share, given.worth)
