@@ -166,9 +166,10 @@ def show_later(twin: FittedTwin, found: Explanation) -> None:
 
 def later_rows(twin: FittedTwin, question: Later) -> list[dict[str, str]]:
     """One row a level of the most telling state; a single one where the answer is always the same."""
-    decided = zip(twin.spec.decisions, question.so_far, strict=True)
+    digits = zip(twin.spec.decisions, question.so_far, strict=True)
+    decided = [option_text(decision, int(digit)) for decision, digit in digits if digit != OPEN]
     lead = {
-        "Decided by then": capitalised(listed([option_text(d, int(digit)) for d, digit in decided if digit != OPEN])),
+        "Decided by then": capitalised(", then ".join(decided)),
         "Comes up": percent(question.chance),
         "Question": question.decision.label,
     }
