@@ -9,6 +9,7 @@ st.set_page_config(page_title="Gemina", layout="wide")
 page = st.navigation(
     [
         st.Page("pages/twin.py", title="Twin", icon=":material/timeline:", default=True),
+        st.Page("pages/recommendation.py", title="Recommended sequence", icon=":material/route:"),
         st.Page("pages/patients.py", title="Patients", icon=":material/groups:"),
         st.Page("pages/cohorts.py", title="Cohorts", icon=":material/dataset:"),
         st.Page("pages/evidence.py", title="Evidence", icon=":material/balance:"),

@@ -69,6 +69,11 @@ def save_agent(folder: Path, model: str, model_seal: str, agent: Agent) -> int:
     return number
 
 
+def newest(folder: Path, model: str) -> int:
+    """Number of the newest agent of a model; 0 where it has none."""
+    return max(_numbers(folder / model), default=0)
+
+
 def load_agent(folder: Path, model: str, model_seal: str) -> Agent | None:
     """The newest agent of a model; ``None`` where it has none.
 
@@ -80,10 +85,10 @@ def load_agent(folder: Path, model: str, model_seal: str) -> Agent | None:
     Raises:
         DamagedArtefact: a file is not what was saved, or the agent is another model's; the message names the file.
     """
-    numbers = _numbers(folder / model)
-    if not numbers:
+    number = newest(folder, model)
+    if not number:
         return None
-    of_agent = folder / model / str(max(numbers))
+    of_agent = folder / model / str(number)
     contents = _verified(of_agent, model, model_seal)
     try:
         document = json.loads(contents[DOCUMENT])

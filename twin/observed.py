@@ -142,6 +142,26 @@ def observed_share(frame: pd.DataFrame, spec: Specification, outcome: str, level
     return ObservedShare(share, values.size, int(values.sum()), f"{100 * level:g}% Wilson")
 
 
+def observed_share_on_plan(
+    cohort: Cohort, outcome: str, plan: str, decisions: Floats, level: float = 0.90
+) -> ObservedShare:
+    """The same in a cohort's patients who had `plan`; only the decisions of `matched_plan` count.
+
+    Args:
+        cohort: The patients.
+        outcome: Name of a binary outcome.
+        plan: A complete plan.
+        decisions: (n, d) decisions of the patients, held ones filled in.
+        level: Coverage of the interval.
+
+    Raises:
+        Refused: nobody who had the plan has the outcome recorded.
+    """
+    matched = plan_digits(cohort.spec, matched_plan(cohort.spec, plan))
+    had_it = (np.isnan(matched) | (decisions == matched)).all(axis=1)
+    return observed_share(cohort.frame[had_it], cohort.spec, outcome, level)
+
+
 @dataclass(frozen=True, eq=False)
 class _LifeTable:
     """One entry a distinct time at which something ends a follow-up by an event."""

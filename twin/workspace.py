@@ -387,6 +387,12 @@ class Workspace:
         seal = registry.seal(self.settings.models_folder, version)
         return load_agent(self._agents_folder, version, seal)
 
+    def newest_agent(self, version: str) -> int:
+        """Number of the newest agent of a twin; 0 where none was trained."""
+        from twin.agents import newest
+
+        return newest(self._agents_folder, version)
+
     @property
     def _agents_folder(self) -> Path:
         return self.settings.models_folder / AGENTS

@@ -252,7 +252,7 @@ def published_text(spec: Specification, effect: PublishedEffect) -> str:
     group = f"; applied to {group_text(spec, effect.group)}" if effect.group.clauses else ""
     patients = f", {counted(effect.patients, 'patient')}" if effect.patients and effect.verified else ""
     compared = "" if (effect.option, effect.against) == (YES, NO) else f" of {effect.option} against {effect.against}"
-    figure = _figure(effect) if effect.verified else capitalised(NOT_SHOWN)
+    figure = figure_text(effect) if effect.verified else capitalised(NOT_SHOWN)
     source = plain(effect.source + (f" ({effect.doi_or_pmid})" if effect.doi_or_pmid else ""))
     read = f", [read in](<{effect.read_in}>)" if effect.verified else ""
     weight = f"standard deviation {effect.log_sd or 0:.2f}{' assumed' if effect.spread is Spread.ASSUMED else ''}"
@@ -262,8 +262,8 @@ def published_text(spec: Specification, effect: PublishedEffect) -> str:
     return f"* **{plain(figure)}**{found_in} {whom} {source}{read}.{worked_out}"
 
 
-def _figure(effect: PublishedEffect) -> str:
-    """The ratio with its interval or P value."""
+def figure_text(effect: PublishedEffect) -> str:
+    """The ratio of an effect that was read, with its interval or P value."""
     name = {Measure.HAZARD_RATIO: "Hazard ratio", Measure.ODDS_RATIO: "Odds ratio"}[effect.measure]
     said = f"{name} {effect.effect:.2f}"
     if effect.lower is not None and effect.upper is not None and effect.interval_level is not None:

@@ -66,7 +66,7 @@ def ask(session: Session, twin: FittedTwin, beside: DeltaGenerator, above: Delta
     with beside:
         patient_chooser(session)
         complete = session.record
-        reached = _seen_from(twin, complete)
+        reached = seen_from(twin, complete)
         known = complete.known_after(reached)
         wanted, manners = _wanted(twin, complete, known)
         horizon = _horizon(twin)
@@ -79,7 +79,7 @@ def ask(session: Session, twin: FittedTwin, beside: DeltaGenerator, above: Delta
     return Question(known, plan_a, plan_b, horizon, alive_until, full_axis, manners)
 
 
-def _seen_from(twin: FittedTwin, record: PatientRecord) -> int:
+def seen_from(twin: FittedTwin, record: PatientRecord) -> int:
     """From which moment the patient is seen: the number of landmarks that lie behind."""
     spec = record.spec
     reached = [0, *(k for k in range(1, 1 + len(spec.landmarks)) if _stood_at(twin, record, k))]
@@ -94,6 +94,7 @@ def _seen_from(twin: FittedTwin, record: PatientRecord) -> int:
         format_func=labels.__getitem__,
         help="What is known at that moment is used and nothing later. Curves start there, for a patient alive then.",
         key=f"seen-from-{record.patient_id}",
+        persist_state="session",
     )
 
 
@@ -108,7 +109,7 @@ def _wanted(twin: FittedTwin, complete: PatientRecord, known: PatientRecord) -> 
     digits = ""
     manners: dict[str, str] = {}
     for decision in known.spec.decisions:
-        digits += _decision_control(twin, decision, complete, known)
+        digits += decision_control(twin, decision, complete, known)
         if decision.manner and twin.manners_of(decision) and digits[-1] != CHOICES["no"]:
             chosen = _manner_control(twin, decision, decision.manner, complete, known)
             manners |= {decision.manner: chosen} if chosen else {}
@@ -134,7 +135,8 @@ def _manner_control(
     )
 
 
-def _decision_control(twin: FittedTwin, decision: Decision, complete: PatientRecord, known: PatientRecord) -> str:
+def decision_control(twin: FittedTwin, decision: Decision, complete: PatientRecord, known: PatientRecord) -> str:
+    """The control of a decision; its digit of the plans that are compared, open where it is free or held."""
     taken = known.values.get(decision.column)
     held = twin.capability.held.get(decision.column)
     settled = taken if taken is not None else held
@@ -149,6 +151,7 @@ def _decision_control(twin: FittedTwin, decision: Decision, complete: PatientRec
         required=True,
         disabled=settled is not None,
         key=f"{decision.column}-{complete.patient_id}-{settled}",
+        persist_state="session",
         help=f"Free: both options are compared. In this patient's record: {remark}.",
     )
     return CHOICES[chosen or FREE] if settled is None else str(int(settled)) if taken is not None else OPEN

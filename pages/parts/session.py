@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
@@ -12,6 +13,7 @@ from data.cohort import Cohort
 from data.errors import NotFound
 from data.store import CohortSummary
 from pages.parts.words import plain
+from twin.policy.agent import Agent
 from twin.prediction import FittedTwin
 from twin.record import PatientRecord
 from twin.workspace import DEMONSTRATION, Workspace, open_workspace
@@ -30,6 +32,12 @@ def workspace() -> Workspace:
 def _twin(version: str) -> FittedTwin:
     """A fitted twin: reference data, so sessions may share it."""
     return workspace().twin(version)
+
+
+@st.cache_resource(show_spinner=False, max_entries=8)
+def _agent(version: str, number: int) -> Agent | None:
+    """A twin's agent of that number, for as long as it is the newest."""
+    return workspace().agent(version)
 
 
 @st.cache_data(scope="session", show_spinner=False, max_entries=4)
@@ -79,6 +87,13 @@ class Session:
         return _twin(self.workspace.serving_version(self.cohort_name))
 
     @property
+    def learnt(self) -> Agent | None:
+        """The newest policy that was learnt for the twin that serves; ``None`` where none was."""
+        version = self.workspace.serving_version(self.cohort_name)
+        number = self.workspace.newest_agent(version)
+        return _agent(version, number) if number else None
+
+    @property
     def record(self) -> PatientRecord:
         """The chosen patient, the first of the cohort when none was chosen.
 
@@ -112,3 +127,9 @@ def choose_cohort(name: str) -> None:
 def choose_patient(patient_id: str) -> None:
     """Turn to another patient of the same cohort."""
     st.session_state[PATIENT_KEY] = patient_id
+
+
+def put_back(values: Mapping[str, float]) -> None:
+    """Set widgets, by key, to values; to be called before they are drawn, as by a button."""
+    for key, value in values.items():
+        st.session_state[key] = value

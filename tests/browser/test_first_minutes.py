@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 PAGES = {
     "Twin": "Plan A",
+    "Recommended sequence": "Who agrees",
     "Patients": "Open the twin",
     "Cohorts": "Can answer",
     "Evidence": "Can the cohort compare them?",

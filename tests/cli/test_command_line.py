@@ -47,7 +47,7 @@ def test_every_command_has_help(home: Path, capsys: pytest.CaptureFixture[str]) 
         assert capsys.readouterr().out.strip()
 
 
-@pytest.mark.parametrize("command", ["recommend", "explain", "similar", "report"])
+@pytest.mark.parametrize("command", ["explain", "similar", "report"])
 def test_commands_of_later_versions_say_which(command: str, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "--cohort", "demonstration", "--patients", "x.csv"]) == 1
     assert "version 0." in capsys.readouterr().err

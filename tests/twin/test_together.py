@@ -100,8 +100,9 @@ def test_a_decision_that_an_outcome_brings_about_borrows_nothing_where_nothing_t
         assert found[name].combined.mean[2] == pytest.approx(before[name].combined.mean[2])
 
 
-def test_without_published_effects_nothing_is_borrowed() -> None:
-    found, together = joint(0.0)
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+def test_what_stands_alone_borrows_nothing(weight: float) -> None:
+    found, together = joint(weight)
     assert together == ()
     assert all(found[name] is not None and found[name].weight == apart()[name].weight for name in NAMES)
 

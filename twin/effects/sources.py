@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from data.evidence import Basis, Evidence, weak_prior_sd
+import pandas as pd
+
+from data.evidence import Basis, Evidence, PublishedEffect, weak_prior_sd
 from data.schema import Outcome, Specification
 from twin.effects.combination import CombinedEffects, Conflict, EffectRow
 from twin.effects.groups import side_by_side
@@ -81,3 +83,24 @@ class Sources:
         """A conflict in words; of a prior that nobody could read without its ratio."""
         unread = self.basis(conflict.decision) is Basis.UNREAD
         return conflict.sentence_without_prior if unread else conflict.sentence
+
+
+def bearing_on(
+    evidence: Evidence, spec: Specification, decision: str, patient: pd.DataFrame
+) -> tuple[PublishedEffect, ...]:
+    """What was read of the effects of a decision and its manner, and applies to a patient as far as is known.
+
+    Args:
+        evidence: Of the disease.
+        spec: The disease.
+        decision: Its column.
+        patient: One row of typed columns.
+    """
+    manners = [one.manner for one in spec.decisions if one.column == decision and one.manner]
+    rows = (
+        effect
+        for subject in (decision, *manners)
+        for outcome in spec.outcomes
+        for effect in evidence.rows(subject, outcome.name)
+    )
+    return tuple(effect for effect in rows if effect.verified and effect.applies_to(patient)[0] != 0.0)

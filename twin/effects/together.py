@@ -68,12 +68,12 @@ def put_together(
         terms: By outcome, q terms.
         effects: By outcome, under priors of one outcome at a time.
         apart: Decisions whose effect on one outcome tells nothing of that on another.
-        weight: Of published effects, and so of this prior: at 0 the cohort stands alone.
+        weight: Of published effects, and so of this prior: at 0 the cohort stands alone, at 1 each publication.
 
     Returns:
         By outcome, the effects; and the joint distributions of related outcomes.
     """
-    if weight == 0.0:
+    if weight in (0.0, 1.0):
         return dict(effects), ()
     found, joint = dict(effects), []
     for group in related(outcomes):

@@ -169,6 +169,18 @@ def plan_probabilities(prospects: Prospects, course: Course, first: Floats | Non
         course: Under which policy.
         first: (n,) probability of "yes" at the first question in its place.
     """
+    reached = reach(prospects, course, first)
+    return np.column_stack([reached[plan].sum(axis=1) for plan in prospects.plans])
+
+
+def reach(prospects: Prospects, course: Course, first: Floats | None = None) -> dict[str, Floats]:
+    """How likely patients come to each question, and to the end of each plan, with each history.
+
+    Arguments as of `plan_probabilities`.
+
+    Returns:
+        By key of the question, or plan, (n, histories).
+    """
     reached: dict[str, Floats] = {prospects.so_far: np.ones((prospects.size, 1))}
     for key, question in course.questions.items():
         yes = course.yes[key]
@@ -177,7 +189,7 @@ def plan_probabilities(prospects: Prospects, course: Course, first: Floats | Non
         for option, chance in ((NO, 1.0 - yes), (YES, yes)):
             then = f"{key[: question.decision]}{option}{key[question.decision + 1 :]}"
             reached[then] = _onwards(prospects, then, reached[key] * chance, question)
-    return np.column_stack([reached[plan].sum(axis=1) for plan in prospects.plans])
+    return reached
 
 
 def _reaching(prospects: Prospects, key: str, decision: int) -> Floats:

@@ -8,7 +8,7 @@ within draws. Where the doubt is too great the recommendation abstains and says 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 import numpy as np
@@ -17,7 +17,7 @@ import pandas as pd
 from twin.arrays import Flags, Floats, Integers
 from twin.interval import percentile_interval
 from twin.plans import identifier
-from twin.policy.exact import TIE, YES, Course, Decide, follow, plan_probabilities, plan_values, solve, spread
+from twin.policy.exact import NO, TIE, YES, Course, Decide, follow, plan_probabilities, plan_values, solve, spread
 from twin.policy.options import Exclusion, Options
 from twin.policy.patients import Patients
 from twin.policy.prospects import Prospects, drawn_losses, prospects
@@ -59,8 +59,19 @@ class Advice:
     """(n,) value that the learnt policy falls short of the exact one by; NaN without one"""
     recommended: Integers
     """(n,) 0 or 1"""
-    differences: Floats
-    """(1 + draws, n, outcomes) losses with the recommended option less those with the other; row 0 is the fit"""
+    losses: Floats
+    """(1 + draws, n, 2, outcomes) with each option of the next decision and the best way on; row 0 is the fit"""
+
+    @property
+    def differences(self) -> Floats:
+        """(1 + draws, n, outcomes) losses with the recommended option less those with the other."""
+        rows = np.arange(self.prospects.size)
+        return self.losses[:, rows, self.recommended] - self.losses[:, rows, 1 - self.recommended]
+
+    @property
+    def falls_short(self) -> Flags:
+        """(n,) whether the learnt policy loses so much that the exact option stands in its place."""
+        return np.asarray(np.nan_to_num(self.regret) > FALLS_SHORT * self.spread + TIE)
 
     @property
     def best(self) -> Integers:
@@ -133,11 +144,11 @@ def _advice(
         course = _followed(twin, frame, standing, some, own, allowed, learnt)
         chosen = (course.yes[some.so_far][:, 0] > 0.5).astype(np.intp)
         regret = np.maximum(exact.value(own) - course.value(own), 0.0)
-        falls_short = regret > FALLS_SHORT * np.ptp(plan_values(some, own), axis=1) + TIE
-        recommended = np.where(falls_short, recommended, chosen)
-    drawn = drawn_losses(twin, frame, standing, some.rows)
-    differences = _differences(some, exact, recommended, drawn)
-    return Advice(standing, some, exact, own, allowed[:, standing.next_open], chosen, regret, recommended, differences)
+    losses = _losses(some, exact, drawn_losses(twin, frame, standing, some.rows))
+    advice = Advice(standing, some, exact, own, allowed[:, standing.next_open], chosen, regret, recommended, losses)
+    if chosen is None:
+        return advice
+    return replace(advice, recommended=np.where(advice.falls_short, recommended, chosen))
 
 
 def _followed(
@@ -170,22 +181,17 @@ def relative_regret(twin: FittedTwin, frame: pd.DataFrame, weights: Weights, lea
     return result
 
 
-def _differences(some: Prospects, exact: Course, recommended: Integers, drawn: Floats) -> Floats:
-    """(1 + draws, n, outcomes) losses with the recommended option less those with the other.
+def _losses(some: Prospects, exact: Course, drawn: Floats) -> Floats:
+    """(1 + draws, n, 2, outcomes) losses with each option.
 
     The fit is exact. A draw is that of whole plans, each weighted by how likely the policy ends with it after the
     option, and set off by as much as that mixture errs for the fit: what the policy gains by looking is small beside
     the doubt about what each plan does (tested against draws of the policy itself).
     """
-    rows = np.arange(some.size)
-    losses = exact.first.losses[:, 0]
-    fit = losses[rows, recommended] - losses[rows, 1 - recommended]
-    with_it, without = (
-        plan_probabilities(some, exact, option.astype(float)) for option in (recommended, 1 - recommended)
-    )
-    shift = with_it - without
+    fit = exact.first.losses[:, 0]
+    shares = np.stack([plan_probabilities(some, exact, np.full(some.size, float(option))) for option in (NO, YES)], 1)
     static = np.stack([some.losses(plan) for plan in some.plans], axis=1)
-    draws = np.einsum("dnpo,np->dno", drawn, shift) + (fit - np.einsum("npo,np->no", static, shift))
+    draws = np.einsum("dnpo,nap->dnao", drawn, shares) + (fit - np.einsum("npo,nap->nao", static, shares))
     return np.concatenate([fit[None], draws])
 
 
@@ -213,10 +219,23 @@ def verdict(standing: Standing, gain_lower: float, support: Support, only: str) 
         return Verdict(False, f"the other option is not possible: {only}")
     reasons = []
     if gain_lower < -MARGIN:
-        reasons.append(f"the other option may be better by up to {-gain_lower:.3f}, more than the margin of {MARGIN:g}")
+        reasons.append(
+            f"the other option may be better by up to {-gain_lower:.3f} of utility, more than the margin of {MARGIN:g}"
+        )
     if support.level is not SupportLevel.SUPPORTED:
         reasons.append(f"support is {support.level.value}: {support.reasons[0]}")
     return Verdict(bool(reasons), "; ".join(reasons))
+
+
+def verdicts(twin: FittedTwin, advice: Advice, supports: Sequence[Support], options: Options) -> list[Verdict]:
+    """For each patient of some advice whether to recommend, by the support of the sequence that is recommended."""
+    decision = twin.spec.decisions[advice.standing.next_open].column
+    lower, _ = percentile_interval(advice.gains, twin.origin.interval)
+    of_each = zip(advice.prospects.rows.tolist(), lower.tolist(), supports, advice.recommended.tolist(), strict=True)
+    return [
+        verdict(advice.standing, low, support, options.reasons[row].get((decision, 1 - option), ""))
+        for row, low, support, option in of_each
+    ]
 
 
 def physicians(twin: FittedTwin, frame: pd.DataFrame, advice: Advice) -> Floats:
@@ -273,13 +292,8 @@ def _table(twin: FittedTwin, frame: pd.DataFrame, advice: Advice, options: Optio
     rows, decision = advice.prospects.rows, twin.spec.decisions[advice.standing.next_open].column
     lower, upper = percentile_interval(advice.gains, twin.origin.interval)
     plans = advice.plans(advice.recommended)
-    supports = twin.supports(_as_assumed(twin, frame, advice), plans)
-    verdicts = [
-        verdict(advice.standing, low, support, options.reasons[row].get((decision, 1 - option), ""))
-        for row, low, support, option in zip(
-            rows.tolist(), lower.tolist(), supports, advice.recommended.tolist(), strict=True
-        )
-    ]
+    supports = twin.supports(as_assumed(twin, frame, advice), plans)
+    given = verdicts(twin, advice, supports, options)
     here = np.arange(len(rows))
     return pd.DataFrame(
         {
@@ -293,8 +307,8 @@ def _table(twin: FittedTwin, frame: pd.DataFrame, advice: Advice, options: Optio
             "gain_upper": upper,
             "physician_probability": physicians(twin, frame, advice),
             "support": [support.level.value for support in supports],
-            "abstained": [int(one.abstained) for one in verdicts],
-            "reason": [one.reason for one in verdicts],
+            "abstained": [int(one.abstained) for one in given],
+            "reason": [one.reason for one in given],
             "policy_regret": advice.regret,
             "model": twin.version,
         },
@@ -303,7 +317,7 @@ def _table(twin: FittedTwin, frame: pd.DataFrame, advice: Advice, options: Optio
     )
 
 
-def _as_assumed(twin: FittedTwin, frame: pd.DataFrame, advice: Advice) -> pd.DataFrame:
+def as_assumed(twin: FittedTwin, frame: pd.DataFrame, advice: Advice) -> pd.DataFrame:
     """The patients of some advice with past decisions that are not recorded filled in."""
     some = frame.iloc[advice.prospects.rows].reset_index(drop=True)
     columns = [decision.column for decision in twin.spec.decisions]
