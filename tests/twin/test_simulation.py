@@ -230,12 +230,13 @@ def test_a_decision_does_more_in_those_who_show_the_state(outcome: str) -> None:
 
 def test_what_a_decision_does_more_is_no_effect_on_what_forestalls_the_outcome() -> None:
     revealed, rows = models().revealed["distant_failure"], Rows.of(0, 1)
-    (start, own), (month, added) = revealed.ratios_from(SPEC, np.array([0.0, 0.0, 1.0]), Steady().completed, rows)
+    ratios = revealed.ratios(Steady().completed, rows)
+    (start, own), (month, added) = revealed.ratios_from(SPEC, np.array([0.0, 0.0, 1.0]), ratios, rows)
     assert (start, month) == (0.0, 6.0)
     assert own.shape == added.shape
     assert added[0].any()
     assert not added[1].any()
-    assert len(revealed.ratios_from(SPEC, np.array([0.0, 0.0, 0.0]), Steady().completed, rows)) == 1
+    assert len(revealed.ratios_from(SPEC, np.array([0.0, 0.0, 0.0]), ratios, rows)) == 1
 
 
 def test_a_bad_response_raises_the_risk_and_a_good_one_lowers_it() -> None:

@@ -7,8 +7,8 @@ is a sum over histories, and the best policy a minimum over options and a sum ov
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
 
@@ -19,17 +19,17 @@ from scipy.special import exprel
 from data.schema import OutcomeKind, Specification
 from twin.arrays import Floats, Integers
 from twin.models.candidates.incidence import cumulative_incidence
-from twin.models.outcome import Patients, Rows, plan_increments
+from twin.models.outcome import EventModel, Patients, Rows, plan_increments
 from twin.policy.standing import Standing
 from twin.policy.utility import HORIZON_MONTHS
 from twin.prediction import FittedTwin
 from twin.simulation.individual import MarginalIndividual
 from twin.simulation.states import UNOBSERVED, Step
 from twin.simulation.tree import Level, Tree
-from twin.simulation.unfold import FINE, Accuracy, Unfolding
+from twin.simulation.unfold import FINE, Accuracy, Unfolding, all_ratios
 from twin.timeline import OPEN, agrees, effect_months, plan_digits
 
-COARSE: Final = Accuracy(np.array([0.0, 6.0, 18.0, 36.0]), 0.01)
+COARSE: Final = Accuracy(np.array([0.0, 3.0, 6.0, 18.0, 36.0]), 0.01)
 """For hundreds of histories: what one adds to a loss is then right to 0.002 on average (tested), while the losses of
 each plan are set to what they are exactly."""
 MIDDLE: Final = Accuracy(np.array([0.0, 3.0, 6.0, 8.0, 10.0, 12.0, 15.0, 18.0, 24.0, 30.0, 36.0, 48.0]), 0.01)
@@ -251,12 +251,66 @@ def horizon_months(twin: FittedTwin) -> float:
 
 
 @dataclass(frozen=True, eq=False)
+class _AllPlans:
+    """An individual whose hazards are worked out for all plans at once, when the first of them is asked for."""
+
+    of: MarginalIndividual
+    digits: Floats
+    """(plans, d)"""
+    _hazards: dict[tuple[str, bytes], list[tuple[Floats, Floats | None]]] = field(default_factory=dict, repr=False)
+
+    @property
+    def outcomes(self) -> Sequence[str]:
+        return self.of.outcomes
+
+    @property
+    def inputs(self) -> Floats:
+        return self.of.inputs
+
+    @property
+    def completed(self) -> pd.DataFrame:
+        return self.of.completed
+
+    @property
+    def draws(self) -> int:
+        return self.of.draws
+
+    def increments(self, outcome: str, digits: Floats, rows: Rows, edges: Floats) -> tuple[Floats, Floats | None]:
+        """As of `MarginalIndividual`."""
+        key = (outcome, edges.tobytes())
+        if key not in self._hazards:
+            hazards = self.of.marginal.hazards[outcome]
+            event = self._each(hazards.event, rows, edges)
+            rival = [None] * len(event) if hazards.rival is None else self._each(hazards.rival, rows, edges)
+            self._hazards[key] = list(zip(event, rival, strict=True))
+        return self._hazards[key][int(np.flatnonzero((self.digits == digits).all(axis=1))[0])]
+
+    def _each(self, model: EventModel, rows: Rows, edges: Floats) -> list[Floats]:
+        of_term, months = self.of.marginal.decision_of_term(self.of.spec), effect_months(self.of.spec, self.digits)
+        found = plan_increments(model, self.of.patient, rows, of_term, self.digits, months, edges)
+        return [hazard[:, 0] for hazard in found]
+
+    def probability(self, outcome: str, digits: Floats, rows: Rows) -> Floats:
+        """As of `MarginalIndividual`."""
+        return self.of.probability(outcome, digits, rows)
+
+
+@dataclass(frozen=True, eq=False)
 class _Builder:
     """Works out what lies ahead of patients who stand at one place."""
 
     twin: FittedTwin
     standing: Standing
     of: _Rows
+
+    @cached_property
+    def _individual(self) -> _AllPlans:
+        digits = np.array([plan_digits(self.twin.spec, plan) for plan in going_on(self.twin, self.standing)])
+        return _AllPlans(self.of.individual, digits)
+
+    @cached_property
+    def _ratios(self) -> dict[str, Floats]:
+        return all_ratios(self.twin.states.revealed, self.of.individual, self.of.rows)
 
     @property
     def behind(self) -> int:
@@ -318,7 +372,7 @@ class _Builder:
         weights = self._probabilities(tree, len(kept) - 1)[:, kept[-1]] * self.of.weight[:, None]
         unfolding = Unfolding(
             self.twin.spec,
-            self.of.individual,
+            self._individual,
             self.of.rows,
             self.twin.states.revealed,
             self.standing.alive_until,
@@ -326,6 +380,7 @@ class _Builder:
             tree,
             tuple(kept),
             accuracy,
+            self._ratios,
         )
         result = []
         for outcome in self.twin.outcomes:

@@ -99,13 +99,12 @@ class Revealed:
         return ratios_of(self.coefficients[:, rows.draw], self.apart, members)
 
     def ratios_from(
-        self, spec: Specification, digits: Floats, completed: pd.DataFrame, rows: Rows
+        self, spec: Specification, digits: Floats, own: Floats, rows: Rows
     ) -> tuple[tuple[float, Floats], ...]:
-        """Under decisions (d,): log ratios of every level as of `ratios`, each with the month from which it is added.
+        """Under decisions (d,): log ratios of every level, `own` as of `ratios`, each with the month it is added from.
 
         A level acts from its own month on in any case.
         """
-        own = self.ratios(completed, rows)
         found = [(0.0, own)]
         for one in self.acting:
             month = float(one.acts_from(spec, digits))

@@ -75,6 +75,8 @@ class Unfolding:
     kept: tuple[Integers, ...]
     """At each depth, ascending nodes, up to those that are asked about; each one's parent is among those before"""
     accuracy: Accuracy = FINE
+    ratios: Mapping[str, Floats] | None = None
+    """As of `all_ratios`, where they are known from another plan"""
 
     def incidences(self, outcome: str, months: Floats) -> tuple[Floats, Floats]:
         """Of an outcome, at each node: what happens from `alive_until` on, as shares of all at time zero.
@@ -165,8 +167,13 @@ class Unfolding:
 
     @cached_property
     def _scores(self) -> dict[str, Scores]:
-        completed, rows = self.individual.completed, self.rows
+        own = self.ratios or all_ratios(self.revealed, self.individual, self.rows)
         return {
-            name: Scores.of(self.tree, revealed.ratios_from(self.spec, self.digits, completed, rows))
+            name: Scores.of(self.tree, revealed.ratios_from(self.spec, self.digits, own[name], self.rows))
             for name, revealed in self.revealed.items()
         }
+
+
+def all_ratios(revealed: Mapping[str, Revealed], individual: Individual, rows: Rows) -> dict[str, Floats]:
+    """By outcome, (causes, rows, width) log ratio of every level of every step in a patient, whatever the plan."""
+    return {name: one.ratios(individual.completed, rows) for name, one in revealed.items()}
