@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from data.errors import Refused
+from data.errors import Refused, WrongUsage
 from data.schema import Decision, OutcomeKind, Specification
 from twin.answer import Answer
 from twin.arrays import Flags, Floats
@@ -267,14 +267,21 @@ class FittedTwin:
         return self._judge(frame, group, self.book.chosen(frame, group, plan))[0][0]
 
     def supports(self, frame: pd.DataFrame, plans: Sequence[str]) -> list[Support]:
-        """The same for each patient of a typed frame under a plan of their own.
+        """The same for each patient of a typed frame under a plan of their own, of which later decisions may be open.
 
         Raises:
-            Refused: a plan disagrees with a decision taken or changes one that is held.
+            WrongUsage: a plan disagrees with a decision taken.
         """
         found: dict[int, Support] = {}
         for group in self.book.groups(frame):
-            named = self.book.chosen(frame, group, [plans[row] for row in group.rows])
+            named = tuple(dict.fromkeys(plans[row] for row in group.rows))
+            for plan in named:
+                if not all(
+                    OPEN in (digit, taken) or digit == taken for digit, taken in zip(plan, group.so_far, strict=True)
+                ):
+                    raise WrongUsage(
+                        f"plan '{plan}' disagrees with {group.so_far}", remedy="name plans that go on from it"
+                    )
             for row, judged in zip(group.rows.tolist(), self._judge(frame, group, named), strict=True):
                 found[row] = judged[named.index(plans[row])]
         return [found[row] for row in range(len(frame))]
@@ -364,7 +371,10 @@ class FittedTwin:
         return max([question_moment(self.spec, group.landmarks_reached), *upcoming], key=self.spec.rank)
 
     def _propensity(self, frame: pd.DataFrame, so_far: Floats, digits: Floats) -> Floats:
-        """(n, plans) how likely the physicians are to decide as each plan does, at its least likely decision."""
+        """(n, plans) how likely the physicians are to decide as each plan does, at its least likely decision.
+
+        Decisions that a plan leaves open are of no account.
+        """
         result = np.ones((len(frame), len(digits)))
         columns = [decision.column for decision in self.spec.decisions]
         for k, column in enumerate(columns):
@@ -374,7 +384,8 @@ class FittedTwin:
                 decided = frame.assign(**dict(zip(columns[:k], before, strict=True)))
                 yes = self.effects.behaviour.probability(decided, column)[:, None]
                 same = (digits[:, :k] == before).all(axis=1)
-                result[:, same] = np.minimum(result[:, same], np.where(digits[same, k] == 1, yes, 1.0 - yes))
+                chance = np.where(digits[same, k] == 1, yes, 1.0 - yes)
+                result[:, same] = np.fmin(result[:, same], np.where(np.isnan(digits[same, k]), np.nan, chance))
         return result
 
     def _table(

@@ -168,7 +168,7 @@ class SupportModel:
 
         Args:
             inputs: (m, p) patients
-            digits: (plans, d) 0 or 1
+            digits: (plans, d) 0 or 1; NaN for a decision that does not matter
             outside: For each patient, what else is unlike anything in the cohort, in words.
             known: The same patients as they are recorded, if the cohort was given so.
             propensity: (m, plans) probability that physicians decide so, at the least likely decision, or NaN.
@@ -177,7 +177,7 @@ class SupportModel:
             WrongUsage: the cohort was given with `known` and the patients are not, or the other way round.
         """
         chosen = np.full((len(inputs), len(digits)), np.nan) if propensity is None else propensity
-        had_plan = (self.decisions[:, None, :] == digits[None, :, :]).all(axis=2)
+        had_plan = ((self.decisions[:, None, :] == digits[None]) | np.isnan(digits[None])).all(axis=2)
         counts, effective = _with_plan(inputs, self.inputs, had_plan)
         patients = self._patients(_values(self.reader, inputs, known), outside or [()] * len(inputs))
         rows = zip(patients, counts.tolist(), effective.tolist(), chosen.tolist(), strict=True)

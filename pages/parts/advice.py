@@ -92,7 +92,7 @@ def reasons(found: Explanation) -> Iterator[str]:
     else:
         yield (
             f":material/check_circle: Even at the unfavourable end of the interval {plain(other)} is not better by "
-            f"more than {MARGIN:g} of utility, the margin, and the cohort supports the sequence."
+            f"more than {MARGIN:g} of utility, the margin, and the cohort supports the option."
         )
     for text in found.left_out:
         yield f":material/block: Not counted on, {plain(text)}."

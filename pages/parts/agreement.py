@@ -58,10 +58,10 @@ def physicians_text(found: Explanation) -> str:
 
 
 def show_comparable(twin: FittedTwin, cohort: Cohort, asked: Asked, found: Explanation) -> None:
-    """How many alike patients had each sequence, and what happened to those who were on it."""
+    """How many alike patients had each option, and what happened to those who were on the sequence it leads to."""
     st.subheader("Comparable patients", anchor=False)
-    for way, colour in zip(found.ways, COLOURS, strict=True):
-        had = f"{way.support.alike_with_plan} of the {way.support.alike} most alike had sequence {way.plan}"
+    for way, name, colour in zip(found.ways, option_texts(found), COLOURS, strict=True):
+        had = f"{way.support.alike_with_plan} of the {way.support.alike} most alike had {plain(name)}"
         st.markdown(f":{colour}[**{way.support.level.value}**] {had}", help=plain(way.support.sentence))
     st.table(observed_rows(twin, cohort, asked, found))
     both = [d.label.lower() for d in twin.spec.decisions if d.column in twin.spec.brought_about]

@@ -1,6 +1,5 @@
 """A recommendation as a reader sees it: the numbers of the table, and the policy of the exact solution."""
 
-from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -8,6 +7,7 @@ import pandas as pd
 import pytest
 from fixtures.cohorts import structural_cohort
 from fixtures.cohorts import structural_twin as twin
+from fixtures.learnt_policies import AsExact, Contrary
 
 from data.cohort import Cohort, typed_frame
 from data.dictionary import load_specification
@@ -17,11 +17,10 @@ from twin.arrays import Floats
 from twin.effects.sources import bearing_on
 from twin.observed import observed_share_on_plan
 from twin.policy import recommendation
-from twin.policy.exact import Decide, Question, best, plan_probabilities, reach
+from twin.policy.exact import Question, plan_probabilities, reach
 from twin.policy.explanation import Explanation, explain
 from twin.policy.options import RULED_OUT, Exclusion
-from twin.policy.prospects import Prospects
-from twin.policy.recommendation import FALLS_SHORT, advise, recommend
+from twin.policy.recommendation import FALLS_SHORT, Learnt, advise, recommend
 from twin.policy.utility import Weights
 from twin.record import decision_matrix
 
@@ -216,19 +215,8 @@ def test_weights_of_nothing_gain_nothing() -> None:
 # A learnt policy
 
 
-def as_exact(some: Prospects, own: Floats) -> Decide:
-    return best(own)
-
-
-def contrary(some: Prospects, own: Floats) -> Decide:
-    right = best(own)
-    return lambda question: 1.0 - right(question)
-
-
-@pytest.mark.parametrize(("learnt", "short"), [(as_exact, False), (contrary, True)])
-def test_a_learnt_policy_is_shown_unless_it_falls_short(
-    learnt: Callable[[Prospects, Floats], Decide], short: bool
-) -> None:
+@pytest.mark.parametrize(("learnt", "short"), [(AsExact(), False), (Contrary(), True)])
+def test_a_learnt_policy_is_shown_unless_it_falls_short(learnt: Learnt, short: bool) -> None:
     found = explain(twin(), patient("decision_ic"), weights(), learnt)
     assert found is not None
     assert found.learnt is not None

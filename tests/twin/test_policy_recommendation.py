@@ -9,12 +9,13 @@ import pandas as pd
 import pytest
 from fixtures.cohorts import structural_cohort
 from fixtures.cohorts import structural_twin as twin
+from fixtures.learnt_policies import AsExact
 
 from data.dictionary import load_specification
 from data.errors import NotFound, Refused, WrongUsage
 from data.schema import Contraindication, Expectation, Specification
 from twin.interval import percentile_interval
-from twin.policy.exact import Decide, Question
+from twin.policy.exact import Decide
 from twin.policy.many import recommend_many
 from twin.policy.options import RULED_OUT, Exclusion, Options
 from twin.policy.patients import Patients
@@ -175,17 +176,6 @@ class Always:
         return lambda question: np.full(question.probability.shape, self.option)
 
 
-class Cheaper:
-    """Reads the exact solution."""
-
-    def decide(self, _patients: Patients, weights: np.ndarray) -> Decide:
-        def decide(question: Question) -> np.ndarray:
-            costs = question.costs(weights)
-            return np.asarray(costs[..., 1] < costs[..., 0], dtype=float)
-
-        return decide
-
-
 def test_a_learnt_policy_that_falls_short_is_not_followed() -> None:
     for option in (0.0, 1.0):
         for advice in advise(twin(), known("decision_ic"), DEFAULT, Always(option)):
@@ -196,7 +186,7 @@ def test_a_learnt_policy_that_falls_short_is_not_followed() -> None:
 
 
 def test_the_exact_policy_as_the_learnt_one_has_no_regret() -> None:
-    for advice in advise(twin(), known("decision_cc"), DEFAULT, Cheaper()):
+    for advice in advise(twin(), known("decision_cc"), DEFAULT, AsExact()):
         assert advice.regret == pytest.approx(0.0, abs=1e-12)
         assert list(advice.recommended) == list(advice.best)
 
@@ -209,7 +199,7 @@ def test_relative_regret_is_a_share_of_what_is_at_stake() -> None:
         assert (
             0.1 < shares.mean() < 1.0
         )  # of one patient more than 1: what the best policy gains by looking comes on top
-    assert relative_regret(twin(), frame, DEFAULT, Cheaper()) == pytest.approx(0.0, abs=1e-9)
+    assert relative_regret(twin(), frame, DEFAULT, AsExact()) == pytest.approx(0.0, abs=1e-9)
 
 
 # Intervals

@@ -46,7 +46,7 @@ class Way:
     value: float
     """Utility to be expected with the best way on"""
     support: Support
-    """Of the sequence"""
+    """Of the option after the decisions taken"""
     barred: str
     """Why the option is not possible; empty where it is"""
 
@@ -164,7 +164,7 @@ class Explanation:
 
     @property
     def supported(self) -> bool:
-        """Whether both sequences are supported so far that single numbers may be shown."""
+        """Whether both options are supported so far that single numbers may be shown."""
         return all(way.supported for way in self.ways)
 
 
@@ -220,7 +220,7 @@ def _explained(twin: FittedTwin, patient: pd.DataFrame, advice: Advice, options:
 def _way(twin: FittedTwin, patient: pd.DataFrame, advice: Advice, options: Options, option: int) -> Way:
     chances = plan_probabilities(advice.prospects, advice.exact, np.array([float(option)]))[0]
     plan = advice.prospects.plans[int(chances.argmax())]
-    (support,) = twin.supports(as_assumed(twin, patient, advice), [plan])
+    (support,) = twin.supports(as_assumed(twin, patient, advice), advice.so_far_with(np.array([option])))
     column = twin.spec.decisions[advice.standing.next_open].column
     barred = options.reasons[0].get((column, option), "")
     return Way(option, plan, float(chances.max()), float(advice.values[0, option]), support, barred)

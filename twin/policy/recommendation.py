@@ -27,9 +27,9 @@ from twin.prediction import FittedTwin
 from twin.support import Support, SupportLevel
 from twin.threads import one_thread
 
-MARGIN: Final = 0.01
-"""Utility (0.6 months of life, say) that an option may lose by, within the interval of its gain, and still be
-recommended"""
+MARGIN: Final = 0.03
+"""Utility that an option may lose by, within the interval of its gain, and still be recommended. Assumed: as much as
+1.8 months of life within 60, or 6 failures in a hundred patients."""
 FALLS_SHORT: Final = 0.02
 """Share of the spread between a patient's best and worst plan by which the learnt policy may fall short and be shown"""
 
@@ -93,6 +93,11 @@ class Advice:
     def gains(self) -> Floats:
         """(1 + draws, n) value of the recommended option less that of the other."""
         return np.asarray(-np.einsum("dno,no->dn", self.differences, self.weights))
+
+    def so_far_with(self, option: Integers) -> list[str]:
+        """For each patient, the decisions taken with an option (n,) of the next one; later ones as they stand."""
+        place, so_far = self.standing.next_open, self.standing.so_far
+        return [f"{so_far[:place]}{chosen}{so_far[place + 1 :]}" for chosen in option.tolist()]
 
     def plans(self, option: Integers) -> list[str]:
         """For each patient, the sequence to be expected most after an option (n,) of the next decision."""
@@ -210,7 +215,7 @@ def verdict(standing: Standing, gain_lower: float, support: Support, only: str) 
     Args:
         standing: Where the patient stands.
         gain_lower: Lower end of the interval of the gain.
-        support: Of the recommended sequence.
+        support: Of the recommended option after the decisions taken.
         only: Why the other option is not possible; empty where it is.
     """
     if standing.assumed:
@@ -228,7 +233,7 @@ def verdict(standing: Standing, gain_lower: float, support: Support, only: str) 
 
 
 def verdicts(twin: FittedTwin, advice: Advice, supports: Sequence[Support], options: Options) -> list[Verdict]:
-    """For each patient of some advice whether to recommend, by the support of the sequence that is recommended."""
+    """For each patient of some advice whether to recommend, by the support of the option that is recommended."""
     decision = twin.spec.decisions[advice.standing.next_open].column
     lower, _ = percentile_interval(advice.gains, twin.origin.interval)
     of_each = zip(advice.prospects.rows.tolist(), lower.tolist(), supports, advice.recommended.tolist(), strict=True)
@@ -292,7 +297,7 @@ def _table(twin: FittedTwin, frame: pd.DataFrame, advice: Advice, options: Optio
     rows, decision = advice.prospects.rows, twin.spec.decisions[advice.standing.next_open].column
     lower, upper = percentile_interval(advice.gains, twin.origin.interval)
     plans = advice.plans(advice.recommended)
-    supports = twin.supports(as_assumed(twin, frame, advice), plans)
+    supports = twin.supports(as_assumed(twin, frame, advice), advice.so_far_with(advice.recommended))
     given = verdicts(twin, advice, supports, options)
     here = np.arange(len(rows))
     return pd.DataFrame(
