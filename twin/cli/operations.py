@@ -37,12 +37,17 @@ def register(program: typer.Typer) -> None:
 
 
 def init(store: StoreOption = None) -> int:
-    """Create the store, the demonstration cohort and its fitted twin; again, it changes nothing."""
+    """Create the store, the demonstration cohort, its fitted twin and a learnt policy; again, it changes nothing."""
     desk = workspace(store)
     with progress_bar("demonstration") as report:
         created = desk.prepare_demonstration(report)
+    version = desk.serving_version(DEMONSTRATION)
+    if desk.agent(version) is None and desk.taught(desk.twin(version)) is not None:
+        with progress_bar("learnt policy") as report:
+            desk.train(version, seeds=1, progress=report)
+        created = True
     state = "created" if created else "already there, nothing changed"
-    say(f"store {desk.settings.redacted_store_url}: cohort '{DEMONSTRATION}' and its twin: {state}")
+    say(f"store {desk.settings.redacted_store_url}: cohort '{DEMONSTRATION}', its twin and its policy: {state}")
     return 0
 
 
