@@ -11,6 +11,8 @@ from data.mapping import load_mapping
 from data.schema import Specification
 from twin.capability import Subject, capability
 from twin.fitting import fit_twin
+from twin.policy.recommendation import recommend
+from twin.policy.utility import Weights
 from twin.record import PatientRecord
 
 MAPPING = Path(__file__).parents[1] / "fixtures" / "radcure_mapping.json"
@@ -48,3 +50,21 @@ def test_its_twin_answers_the_rest_and_keeps_what_it_comes_from(radcure: Cohort)
     assert twin.next_decision(patient) is None
     # Chemoradiation starts at time zero here: knowing of it is no evidence that six months were survived.
     assert twin.curves(patient, "010", [0.0, 6.0])["death"].risk[1] > 0
+
+
+def test_the_one_decision_that_it_can_compare_is_recommended_on(radcure: Cohort) -> None:
+    """What it cannot compare is held; how comparable the treated are is told by the share of real choices."""
+    twin = fit_twin(radcure, QUICK)
+    known = {column.name for column in radcure.spec.available_before("decision_cc")}
+    frame = radcure.frame[[name for name in radcure.frame if name in known]].head(60).reset_index(drop=True)
+    found = recommend(twin, frame, Weights.of(radcure.spec))
+    assert list(found["patient_id"]) == list(frame["patient_id"])
+    assert set(found["decision"]) == {"concurrent_chemo"}
+    assert set(found["plan"]) <= {"000", "010"}
+    assert found["physician_probability"].between(0.0, 1.0).all()
+    assert (found["gain_lower"] < found["gain_upper"]).all()
+    named = {able.name for able in twin.capability.about(Subject.DECISION) if not able.offered}
+    assert named == {"induction_chemo", "neck_dissection"}
+    (overlap,) = twin.effects.by_outcome["death"].cohort.overlap
+    assert overlap.decision == "concurrent_chemo"
+    assert 0.5 < overlap.share_both_real <= 1.0
