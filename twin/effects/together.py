@@ -73,7 +73,7 @@ def put_together(
     Returns:
         By outcome, the effects; and the joint distributions of related outcomes.
     """
-    if weight in (0.0, 1.0):
+    if weight in (0.0, 1.0) or not any(terms.values()):
         return dict(effects), ()
     found, joint = dict(effects), []
     for group in related(outcomes):

@@ -1,7 +1,8 @@
 """What lies ahead of patients in; how likely the physicians are to take a decision at every history of it out.
 
-A habit (`twin.behaviour`) is additive on the logit scale: what is known at first contributes by patient, decisions and
-states on the way contribute by history. Whatever histories do not tell (doses, sums of toxicities) counts as average.
+A habit (`twin.behaviour`) is additive on the logit scale before it is bent: what is known at first contributes by
+patient, decisions and states on the way contribute by history. Whatever histories do not tell (doses, sums of
+toxicities) counts as average.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ def as_physicians(behaviour: Behaviour, some: Prospects, frame: pd.DataFrame) ->
         at_first = _of_columns(habit, some.spec, set(asked.columns))
         first = _contribution(habit, some.spec, asked, ~told & at_first)
         later = _contribution(habit, some.spec, ahead, told)
-        return np.asarray(expit(habit.intercept + first[:, None] + later))
+        log_odds = habit.intercept + first[:, None] + later
+        return np.asarray(expit(habit.bend.calibrated(log_odds.ravel()))).reshape(log_odds.shape)
 
     return decide
 
