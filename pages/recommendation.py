@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.parts import advice, agreement, weighing
+from pages.parts import advice, agreement, front, weighing
 from pages.parts import session as visit
 from pages.parts.guard import guarded
 from pages.parts.session import Session
@@ -38,6 +38,7 @@ def render() -> None:
     with right:
         _agreement(session, asked, found)
     agreement.show_later(session.twin, found)
+    front.show(session)
 
 
 def _who(session: Session) -> None:

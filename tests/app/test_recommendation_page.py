@@ -23,11 +23,13 @@ from pages.parts.session import COHORT_KEY, PATIENT_KEY, Session
 from pages.parts.words import plain
 from twin import workspace
 from twin.curve import Estimate
+from twin.evaluations import SavedEvaluation
 from twin.policy.explanation import Explanation, LearntSays, explain
 from twin.policy.utility import Weights
 from twin.prediction import FittedTwin
 from twin.record import PatientRecord
 from twin.support import SupportLevel
+from twin.workspace import Workspace
 
 APP = str(Path(__file__).parents[2] / "app.py")
 PAGE = "pages/recommendation.py"
@@ -338,3 +340,18 @@ def test_another_session_does_not_see_the_patient(app: AppTest, cohort: Cohort) 
     assert chosen in app.title[0].value.replace("\\", "")
     other = on_page(AppTest.from_file(APP, default_timeout=SECONDS))
     assert chosen not in other.title[0].value.replace("\\", "")
+
+
+def test_benefit_against_harm_is_shown_where_it_was_evaluated(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    on_page(app)
+    app.toggle(key="policy-front").set_value(True).run()
+    assert "Not evaluated yet" in said(app)
+    point = {"name": "01-", "months_lost": 5.5, "toxicity": 0.3, "best": True}
+    document = {"policy": {"front": {"exact": [point], "fixed": [point], "observed": point}}}
+    saved = SavedEvaluation("x", "x", 1, "2026-01-01", document)
+    monkeypatch.setattr(Workspace, "evaluations", lambda *_: (saved,))
+    app.run()
+    assert not app.error
+    assert not app.exception
+    assert "physicians as observed" in said(app)
+    app.toggle(key="policy-front").set_value(False).run()
