@@ -100,7 +100,7 @@ class Exact:
 
     def __call__(self, decision: str, patients: Integers, frame: pd.DataFrame) -> Floats:
         """As `Decide`."""
-        costs = self.table.at(decision, patients, frame).losses @ self.weights
+        costs = self.table.at(decision, patients, frame) @ self.weights
         return np.asarray(costs[:, YES] < costs[:, NO], dtype=float)
 
 

@@ -7,6 +7,10 @@ from enum import StrEnum
 from functools import cached_property
 from string import Formatter
 
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
 from data.errors import NotFound, SpecificationError
 
 UNKNOWN = "unknown"
@@ -152,6 +156,16 @@ class Expectation:
     values: tuple[str, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
+
+    def holds_of(self, values: pd.Series) -> npt.NDArray[np.bool_]:
+        """(n,) whether each value of the column, numbers or texts, fulfils it; what is missing does not."""
+        if not pd.api.types.is_numeric_dtype(values):
+            return values.isin(self.values).to_numpy(dtype=np.bool_)
+        numbers = values.to_numpy(dtype=float)
+        listed = np.isin(numbers, [float(value) for value in self.values]) if self.values else ~np.isnan(numbers)
+        lowest = -np.inf if self.minimum is None else self.minimum
+        highest = np.inf if self.maximum is None else self.maximum
+        return np.asarray(listed & (numbers >= lowest) & (numbers <= highest), dtype=np.bool_)
 
 
 @dataclass(frozen=True, slots=True)

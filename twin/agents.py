@@ -23,7 +23,7 @@ from data.errors import DamagedArtefact
 from twin.policy.agent import Agent, Network
 from twin.policy.checkpoint import Checkpoint
 from twin.policy.observation import Layout, Singles
-from twin.registry import MANIFEST, digest, sync, write_new
+from twin.registry import MANIFEST, digest, sync, verified_files, write_new
 
 FORMAT: Final = 1
 """Raised when older programs could not read what this one writes"""
@@ -161,19 +161,9 @@ def _verified(of_agent: Path, model: str, model_seal: str) -> dict[str, bytes]:
         raise _damaged(of_agent / MANIFEST, f"format {FORMAT} of {model}", "another format or model")
     if manifest.get("model_seal") != model_seal:
         raise _damaged(of_agent / MANIFEST, f"an agent for {model} as it is", "one for another model")
-    wanted = manifest["files"]
-    for path in sorted(of_agent.iterdir()):
-        if path.name != MANIFEST and path.name not in wanted:
-            raise _damaged(path, "no such file", "a file that the manifest does not name")
-    contents = {}
-    for name in (DOCUMENT, ARRAYS):
-        path = of_agent / name
-        if name not in wanted or path.is_symlink() or not path.is_file():
-            raise _damaged(path, "a file", "none")
-        contents[name] = path.read_bytes()
-        if digest(contents[name]) != wanted[name]["sha256"]:
-            raise _damaged(path, f"SHA-256 {wanted[name]['sha256']}", digest(contents[name]))
-    return contents
+    if set(manifest["files"]) != {DOCUMENT, ARRAYS}:
+        raise _damaged(of_agent / MANIFEST, f"{DOCUMENT} and {ARRAYS}", ", ".join(sorted(manifest["files"])))
+    return verified_files(of_agent, manifest["files"], _damaged)
 
 
 def _manifest(path: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import re
 import shutil
 import tempfile
 import zipfile
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -162,20 +163,35 @@ def _verified(folder: Path, version: str) -> dict[str, bytes]:
     manifest = _read_manifest(folder / MANIFEST)
     if manifest.get("version") != version or manifest.get("format") != FORMAT:
         raise _damaged(folder / MANIFEST, f"format {FORMAT} of {version}", "another format or version")
-    wanted = manifest["files"]
+    return verified_files(folder, manifest["files"], _damaged)
+
+
+def verified_files(
+    folder: Path, wanted: Mapping[str, Mapping[str, Any]], damaged: Callable[[Path, str, str], DamagedArtefact]
+) -> dict[str, bytes]:
+    """The content of every file of `folder`, once all of them, and no others, are what a manifest says.
+
+    Args:
+        folder: Holds the manifest, too.
+        wanted: By name of the file, its ``sha256`` and ``bytes``.
+        damaged: The error for a path, what was expected there and what was got.
+
+    Raises:
+        DamagedArtefact: a file is not what the manifest says.
+    """
     for path in sorted(folder.iterdir()):
         if path.name != MANIFEST and path.name not in wanted:
-            raise _damaged(path, "no such file", "a file that the manifest does not name")
+            raise damaged(path, "no such file", "a file that the manifest does not name")
     contents = {}
     for name, said in wanted.items():
         path = folder / name
         if path.is_symlink() or not path.is_file():
-            raise _damaged(path, f"a file of {said['bytes']} bytes", "none")
+            raise damaged(path, f"a file of {said['bytes']} bytes", "none")
         content = path.read_bytes()
         if len(content) != said["bytes"]:
-            raise _damaged(path, f"{said['bytes']} bytes", f"{len(content)}")
+            raise damaged(path, f"{said['bytes']} bytes", f"{len(content)}")
         if digest(content) != said["sha256"]:
-            raise _damaged(path, f"SHA-256 {said['sha256']}", digest(content))
+            raise damaged(path, f"SHA-256 {said['sha256']}", digest(content))
         contents[name] = content
     return contents
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 from data.checks.draft import Draft
 from data.checks.event_times import check_event_times
@@ -43,12 +44,8 @@ def _check_contradiction(draft: Draft, rule: Contradiction) -> None:
 def _holds(draft: Draft, expectation: Expectation) -> BoolArray:
     """Rows that have a value which fulfils `expectation`."""
     if draft.spec.column(expectation.column).is_numeric:
-        numbers = draft.numbers(expectation.column)
-        listed = np.isin(numbers, [float(value) for value in expectation.values]) if expectation.values else True
-        lowest = -np.inf if expectation.minimum is None else expectation.minimum
-        highest = np.inf if expectation.maximum is None else expectation.maximum
-        return np.asarray(listed & (numbers >= lowest) & (numbers <= highest), dtype=np.bool_)
-    return draft.values(expectation.column).isin(expectation.values).to_numpy(dtype=np.bool_)
+        return expectation.holds_of(pd.Series(draft.numbers(expectation.column)))
+    return expectation.holds_of(draft.values(expectation.column))
 
 
 def _in_words(expectation: Expectation) -> str:

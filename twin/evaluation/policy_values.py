@@ -122,7 +122,7 @@ class Best:
     def now(self, decision: int, patients: Integers, frame: pd.DataFrame) -> Floats:
         """As of `Rule`; a state that is not recorded is averaged over before the options are compared."""
         column = self.table.twin.spec.decisions[decision].column
-        costs = self.table.at(column, patients, frame).losses @ self.weights
+        costs = self.table.at(column, patients, frame) @ self.weights
         return np.where(np.isnan(costs[:, YES]), np.nan, costs[:, YES] < costs[:, NO] - TIE)
 
 
@@ -231,7 +231,7 @@ class Asked:
         for t, k in enumerate(self.valued):
             rows = np.flatnonzero(~np.isnan(self.decided.taken[:, k]))
             frame = self.patients.frame.iloc[rows].reset_index(drop=True)
-            at = table.at(self.twin.spec.decisions[k].column, rows, frame).losses[:, :, self.columns]
+            at = table.at(self.twin.spec.decisions[k].column, rows, frame)[:, :, self.columns]
             yes[rows, t] = self._possible(k, rows, rule.now(k, rows, frame))
             taken[rows, t] = at[np.arange(len(rows)), self.decided.taken[rows, k].astype(np.intp)]
             chance = yes[rows, t][:, None]

@@ -20,7 +20,6 @@ from twin.behaviour import Behaviour, Habit
 from twin.policy.exact import Decide, Question
 from twin.policy.prospects import Prospects, Sight
 from twin.state import Known
-from twin.timeline import OPEN
 
 
 def as_physicians(behaviour: Behaviour, some: Prospects, frame: pd.DataFrame) -> Decide:
@@ -65,11 +64,7 @@ def _of_columns(habit: Habit, spec: Specification, columns: set[str]) -> Flags:
 
 def _histories(some: Prospects, question: Question) -> pd.DataFrame:
     """The decisions and states before a question, one row a history, in the order of its histories."""
-    sights = [
-        sight
-        for sight in some.ahead[question.so_far.replace(OPEN, "0")].sights
-        if sight.step.decision < question.decision
-    ]
+    sights = some.through(question.so_far).seen_before(question.decision)
     counts = [sight.states for sight in sights]
     rows = int(np.prod(counts, dtype=int))
     places = np.indices(counts).reshape(len(sights), rows)

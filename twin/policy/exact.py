@@ -117,7 +117,7 @@ def follow(prospects: Prospects, decide: Decide, allowed: Flags | None = None) -
     for key in reversed(keys(prospects)):
         decision = next(k for k in prospects.open if key[k] == OPEN)
         options = [key[:decision] + digit + key[decision + 1 :] for digit in "01"]
-        probability = _reaching(prospects, key, decision)
+        probability = reaching(prospects, key, decision)
         shape = (*probability.shape, -1, len(prospects.outcomes))
         losses = np.stack([to_come[option].reshape(shape).sum(axis=2) for option in options], axis=2)
         question = Question(key, decision, probability, losses, allowed[:, decision])
@@ -192,10 +192,10 @@ def reach(prospects: Prospects, course: Course, first: Floats | None = None) -> 
     return reached
 
 
-def _reaching(prospects: Prospects, key: str, decision: int) -> Floats:
+def reaching(prospects: Prospects, key: str, decision: int) -> Floats:
     """(n, histories) probability of every history before a decision, after the decisions of `key` before it."""
-    ahead = prospects.ahead[key.replace(OPEN, "0")]
-    histories = ahead.histories(sum(sight.step.decision < decision for sight in ahead.sights))
+    ahead = prospects.through(key)
+    histories = ahead.histories(len(ahead.seen_before(decision)))
     return np.asarray(ahead.probability.reshape(prospects.size, histories, -1).sum(axis=2))
 
 
@@ -204,7 +204,7 @@ def _onwards(prospects: Prospects, key: str, reached: Floats, question: Question
     later = [k for k in prospects.open if k > question.decision]
     if not later:
         return reached
-    then = _reaching(prospects, key, later[0]).reshape(*reached.shape, -1)
+    then = reaching(prospects, key, later[0]).reshape(*reached.shape, -1)
     before = question.probability[..., None]
     given = np.divide(then, before, out=np.zeros_like(then), where=before > 0)
     return np.asarray((reached[..., None] * given).reshape(len(reached), -1))

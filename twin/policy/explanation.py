@@ -18,14 +18,13 @@ from twin.arrays import Flags, Floats, Integers
 from twin.curve import Estimate
 from twin.interval import percentile_interval
 from twin.policy.exact import Question, plan_probabilities, plan_values, reach
-from twin.policy.options import Exclusion, Options
-from twin.policy.prospects import Prospects, Sight, horizon_months
+from twin.policy.options import Exclusion
+from twin.policy.prospects import Sight, horizon_months
 from twin.policy.recommendation import Advice, Learnt, Verdict, advise, as_assumed, physicians, verdicts
 from twin.policy.utility import Weights
 from twin.prediction import FittedTwin
 from twin.simulation.states import NOT_APPLICABLE, UNOBSERVED
 from twin.support import Support, SupportLevel
-from twin.timeline import OPEN
 
 PERCENT: Final = 100.0
 TELLS: Final = 1e-9
@@ -189,14 +188,15 @@ def explain(
         WrongUsage: both options of a decision are ruled out.
     """
     advice = next(advise(twin, patient, weights, learnt, excluded), None)
-    return None if advice is None else _explained(twin, patient, advice, Options.of(twin.spec, patient, excluded))
+    return None if advice is None else _explained(twin, patient, advice)
 
 
-def _explained(twin: FittedTwin, patient: pd.DataFrame, advice: Advice, options: Options) -> Explanation:
+def _explained(twin: FittedTwin, patient: pd.DataFrame, advice: Advice) -> Explanation:
     spec, recommended = twin.spec, int(advice.recommended[0])
     decision = spec.decisions[advice.standing.next_open]
-    ways = [_way(twin, patient, advice, options, option) for option in (recommended, 1 - recommended)]
-    (verdict,) = verdicts(twin, advice, [ways[0].support], options)
+    ways = [_way(twin, patient, advice, option) for option in (recommended, 1 - recommended)]
+    gain = _estimate(advice.gains[:, 0], twin.origin.interval)
+    (verdict,) = verdicts(advice, np.array([gain.lower]), [ways[0].support])
     labels = {one.column: one.label for one in spec.decisions}
     horizon = horizon_months(twin)
     return Explanation(
@@ -204,7 +204,7 @@ def _explained(twin: FittedTwin, patient: pd.DataFrame, advice: Advice, options:
         verdict=verdict,
         recommended=ways[0],
         other=ways[1],
-        gain=_estimate(advice.gains[:, 0], twin.origin.interval),
+        gain=gain,
         contrasts=tuple(_contrasts(advice, twin.origin.interval, horizon)),
         exact=int(advice.best[0]),
         learnt=_learnt(advice),
@@ -212,17 +212,17 @@ def _explained(twin: FittedTwin, patient: pd.DataFrame, advice: Advice, options:
         later=(_later(advice, recommended), _later(advice, 1 - recommended)),
         sequences=_sequences(advice),
         assumed=tuple(labels[name] for name in advice.standing.assumed),
-        left_out=tuple(_left_out(spec, options.barred_manners[0])),
+        left_out=tuple(_left_out(spec, advice.options.barred_manners[0])),
         horizon_months=horizon,
     )
 
 
-def _way(twin: FittedTwin, patient: pd.DataFrame, advice: Advice, options: Options, option: int) -> Way:
+def _way(twin: FittedTwin, patient: pd.DataFrame, advice: Advice, option: int) -> Way:
     chances = plan_probabilities(advice.prospects, advice.exact, np.array([float(option)]))[0]
     plan = advice.prospects.plans[int(chances.argmax())]
     (support,) = twin.supports(as_assumed(twin, patient, advice), advice.so_far_with(np.array([option])))
     column = twin.spec.decisions[advice.standing.next_open].column
-    barred = options.reasons[0].get((column, option), "")
+    barred = advice.options.reasons[0].get((column, option), "")
     return Way(option, plan, float(chances.max()), float(advice.values[0, option]), support, barred)
 
 
@@ -277,7 +277,7 @@ def _later(advice: Advice, option: int) -> tuple[Later, ...]:
         if weight.sum() < REACHED:
             continue
         here = _Histories(weight / weight.sum(), course.yes[key][0], _values(question, advice.weights)[0])
-        told_by, seen = _telling(_sights(some, key, question.decision), here)
+        told_by, seen = _telling(some.through(key).seen_before(question.decision), here)
         decision = some.spec.decisions[question.decision]
         found.append(Later(key, decision, float(weight.sum()), here.share, here.worth, told_by, seen))
     return tuple(found)
@@ -316,12 +316,6 @@ class _Histories:
         """Some of them, as if they were all."""
         kept = self.weight * some
         return _Histories(kept / kept.sum(), self.yes, self.values)
-
-
-def _sights(some: Prospects, key: str, decision: int) -> tuple[Sight, ...]:
-    """What can have been seen before a question."""
-    sights = some.ahead[key.replace(OPEN, "0")].sights
-    return tuple(sight for sight in sights if sight.step.decision < decision)
 
 
 def _telling(sights: Sequence[Sight], here: _Histories) -> tuple[str, tuple[Seen, ...]]:

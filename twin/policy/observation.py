@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from twin.arrays import Floats, Integers
-from twin.policy.prospects import Ahead, Prospects
+from twin.policy.prospects import Prospects
 from twin.policy.standing import Standing
 from twin.prediction import FittedTwin
 from twin.simulation.states import UNOBSERVED
@@ -150,10 +150,9 @@ class Layout:
             key: Decisions before the question; open ones as ``-``.
             behind: (states,) what was seen before they came there, as by `behind`.
         """
-        ahead = at_question(prospects, key)
         width = sum(len(step.states) for step in self.steps[: prospects.steps_behind])
         result = behind[None, :width]
-        for sight in ahead.sights[: steps_before(ahead, key.index(OPEN))]:
+        for sight in prospects.through(key).seen_before(key.index(OPEN)):
             states = sight.step.indicators(sight.codes)
             result = np.hstack([np.repeat(result, len(states), axis=0), np.tile(states, (len(result), 1))])
         return self._padded(result)
@@ -167,16 +166,6 @@ def shares(weights: Floats) -> Floats:
     """(..., outcomes) weights that add up to 1; zeros where all are 0 and every option is worth the same."""
     total = weights.sum(axis=-1, keepdims=True)
     return np.asarray(np.divide(weights, total, out=np.zeros_like(weights, dtype=float), where=total > 0))
-
-
-def steps_before(ahead: Ahead, decision: int) -> int:
-    """Number of steps of what lies ahead before a decision."""
-    return sum(sight.step.decision < decision for sight in ahead.sights)
-
-
-def at_question(prospects: Prospects, key: str) -> Ahead:
-    """What lies ahead under a plan that goes through a question; histories up to it are those of every such plan."""
-    return prospects.ahead[key.replace(OPEN, "0")]
 
 
 def encoded(twin: FittedTwin, frame: pd.DataFrame) -> Floats:

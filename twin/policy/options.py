@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from data.errors import NotFound, WrongUsage
-from data.schema import Contraindication, Expectation, Specification
+from data.schema import Contraindication, Specification
 from twin.arrays import Flags
 
 RULED_OUT = "ruled out by whoever asked"
@@ -64,7 +64,7 @@ class Options:
         reasons: list[dict[tuple[str, int], str]] = [{} for _ in range(len(frame))]
         barred: list[set[tuple[str, str]]] = [set() for _ in range(len(frame))]
         for rule in spec.contraindications:
-            for row in np.flatnonzero(_applies(rule, spec, frame)).tolist():
+            for row in np.flatnonzero(_applies(rule, frame)).tolist():
                 if rule.manner is None:
                     allowed[row, columns.index(rule.decision), 1] = False
                     reasons[row].setdefault((rule.decision, 1), rule.reason)
@@ -85,20 +85,9 @@ def _refuse_nothing_left(excluded: Sequence[Exclusion]) -> None:
             raise WrongUsage(f"both options of {one.decision} are ruled out", remedy="leave one of them")
 
 
-def _applies(rule: Contraindication, spec: Specification, frame: pd.DataFrame) -> Flags:
+def _applies(rule: Contraindication, frame: pd.DataFrame) -> Flags:
     """(n,) whether everything holds that a rule asks for; what is not recorded does not."""
-    holds = [_holds(expected, spec, frame) for expected in rule.when]
-    return np.asarray(np.logical_and.reduce([np.ones(len(frame), dtype=bool), *holds]))
-
-
-def _holds(expected: Expectation, spec: Specification, frame: pd.DataFrame) -> Flags:
-    if expected.column not in frame:
+    if not all(expected.column in frame for expected in rule.when):
         return np.zeros(len(frame), dtype=bool)
-    values = frame[expected.column]
-    if not spec.column(expected.column).is_numeric:
-        return np.asarray(values.isin(expected.values).to_numpy(dtype=bool))
-    numbers = values.to_numpy(dtype=float)
-    listed = np.isin(numbers, [float(value) for value in expected.values]) if expected.values else ~np.isnan(numbers)
-    lowest = -np.inf if expected.minimum is None else expected.minimum
-    highest = np.inf if expected.maximum is None else expected.maximum
-    return np.asarray(listed & (numbers >= lowest) & (numbers <= highest))
+    holds = [expected.holds_of(frame[expected.column]) for expected in rule.when]
+    return np.asarray(np.logical_and.reduce(holds))

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from twin.arrays import Flags, Floats, Integers
-from twin.policy.exact import NO, YES, everything, keys
-from twin.policy.observation import Layout, Singles, at_question, steps_before
+from twin.policy.exact import NO, YES, everything, keys, reaching
+from twin.policy.observation import Layout, Singles
 from twin.policy.patients import Patients
 from twin.policy.preferences import Preferences
 from twin.policy.prospects import Prospects
@@ -154,12 +154,11 @@ def _node(patients: Patients, order: Sequence[str], key: str) -> Node:
 
 def _onwards(prospects: Prospects, histories: int, key: str) -> Floats:
     """(n, histories, states) cumulative probabilities of the states before the next question, or losses at the end."""
-    ahead = at_question(prospects, key)
+    ahead = prospects.through(key)
     if OPEN not in key:
         likely = ahead.probability[..., None]
         return np.asarray(np.divide(ahead.losses, likely, out=np.zeros_like(ahead.losses), where=likely > 0))
-    reached = ahead.histories(steps_before(ahead, key.index(OPEN)))
-    chances = ahead.probability.reshape(prospects.size, reached, -1).sum(axis=2).reshape(prospects.size, histories, -1)
+    chances = reaching(prospects, key, key.index(OPEN)).reshape(prospects.size, histories, -1)
     cumulative = np.cumsum(chances, axis=2)
     total = cumulative[..., -1:]
     return np.asarray(np.divide(cumulative, total, out=np.ones_like(cumulative), where=total > 0))

@@ -74,6 +74,10 @@ class Ahead:
         share = np.divide(losses, total, out=np.ones_like(total), where=total > 0)
         return replace(self, losses=self.losses * share[:, None])
 
+    def seen_before(self, decision: int) -> tuple[Sight, ...]:
+        """The steps on the way to a decision."""
+        return tuple(sight for sight in self.sights if sight.step.decision < decision)
+
     def histories(self, depth: int) -> int:
         """Number of histories after so many steps."""
         return int(np.prod([sight.states for sight in self.sights[:depth]], dtype=int))
@@ -108,6 +112,13 @@ class Prospects:
     def open(self) -> tuple[int, ...]:
         """Positions of the open decisions, in time."""
         return tuple(k for k, digit in enumerate(self.so_far) if digit == OPEN)
+
+    def through(self, key: str) -> Ahead:
+        """What lies ahead under a plan that goes through a question, by the decisions before it.
+
+        Histories up to the question are those of every such plan.
+        """
+        return self.ahead[key.replace(OPEN, "0")]
 
     def losses(self, plan: str) -> Floats:
         """(n, outcomes) of a complete plan that is followed whatever is seen."""

@@ -51,8 +51,8 @@ class Advice:
     """Under the best policy"""
     weights: Floats
     """(n, outcomes)"""
-    allowed: Flags
-    """(n, 2) options of the next decision that are possible"""
+    options: Options
+    """What is possible, and why not, for everybody who was asked about"""
     learnt: Integers | None
     """(n,) option of the learnt policy; ``None`` without one"""
     regret: Floats
@@ -150,7 +150,7 @@ def _advice(
         chosen = (course.yes[some.so_far][:, 0] > 0.5).astype(np.intp)
         regret = np.maximum(exact.value(own) - course.value(own), 0.0)
     losses = _losses(some, exact, drawn_losses(twin, frame, standing, some.rows))
-    advice = Advice(standing, some, exact, own, allowed[:, standing.next_open], chosen, regret, recommended, losses)
+    advice = Advice(standing, some, exact, own, options, chosen, regret, recommended, losses)
     if chosen is None:
         return advice
     return replace(advice, recommended=np.where(advice.falls_short, recommended, chosen))
@@ -232,13 +232,12 @@ def verdict(standing: Standing, gain_lower: float, support: Support, only: str) 
     return Verdict(bool(reasons), "; ".join(reasons))
 
 
-def verdicts(twin: FittedTwin, advice: Advice, supports: Sequence[Support], options: Options) -> list[Verdict]:
-    """For each patient of some advice whether to recommend, by the support of the option that is recommended."""
-    decision = twin.spec.decisions[advice.standing.next_open].column
-    lower, _ = percentile_interval(advice.gains, twin.origin.interval)
-    of_each = zip(advice.prospects.rows.tolist(), lower.tolist(), supports, advice.recommended.tolist(), strict=True)
+def verdicts(advice: Advice, gain_lower: Floats, supports: Sequence[Support]) -> list[Verdict]:
+    """For each patient of some advice whether to recommend; arguments as of `verdict`, one a patient."""
+    rows, decision = advice.prospects.rows, advice.prospects.spec.decisions[advice.standing.next_open].column
+    of_each = zip(rows.tolist(), gain_lower.tolist(), supports, advice.recommended.tolist(), strict=True)
     return [
-        verdict(advice.standing, low, support, options.reasons[row].get((decision, 1 - option), ""))
+        verdict(advice.standing, low, support, advice.options.reasons[row].get((decision, 1 - option), ""))
         for row, low, support, option in of_each
     ]
 
@@ -286,19 +285,18 @@ def recommend(
         ``value_next_best`` that with the other; the gain is their difference. ``policy_regret`` is missing where no
         policy was learnt.
     """
-    options = Options.of(twin.spec, frame, excluded)
-    tables = [_table(twin, frame, one, options) for one in advise(twin, frame, weights, learnt, excluded)]
+    tables = [_table(twin, frame, one) for one in advise(twin, frame, weights, learnt, excluded)]
     if not tables:
         return pd.DataFrame(columns=list(COLUMNS))
     return pd.concat(tables).sort_index(kind="stable").reset_index(drop=True)
 
 
-def _table(twin: FittedTwin, frame: pd.DataFrame, advice: Advice, options: Options) -> pd.DataFrame:
+def _table(twin: FittedTwin, frame: pd.DataFrame, advice: Advice) -> pd.DataFrame:
     rows, decision = advice.prospects.rows, twin.spec.decisions[advice.standing.next_open].column
     lower, upper = percentile_interval(advice.gains, twin.origin.interval)
     plans = advice.plans(advice.recommended)
     supports = twin.supports(as_assumed(twin, frame, advice), advice.so_far_with(advice.recommended))
-    given = verdicts(twin, advice, supports, options)
+    given = verdicts(advice, lower, supports)
     here = np.arange(len(rows))
     return pd.DataFrame(
         {

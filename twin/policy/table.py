@@ -11,7 +11,7 @@ import pandas as pd
 
 from data.errors import NotFound
 from twin.arrays import Flags, Floats, Integers
-from twin.policy.exact import YES, Course, Decide, Question, follow
+from twin.policy.exact import Course, Decide, Question, follow
 from twin.policy.options import Options
 from twin.policy.prospects import Prospects, prospects
 from twin.policy.standing import standings
@@ -19,22 +19,6 @@ from twin.prediction import FittedTwin
 from twin.record import decision_matrix
 from twin.threads import one_thread
 from twin.timeline import plan_digits, plan_text
-
-
-@dataclass(frozen=True, eq=False)
-class AtHistory:
-    """One decision of k patients with what was recorded of each before it."""
-
-    losses: Floats
-    """(k, 2, outcomes) to be expected with each option and then the policy; NaN where the history is impossible"""
-    yes: Floats
-    """(k,) probability that the policy takes "yes" """
-
-    @property
-    def under_policy(self) -> Floats:
-        """(k, outcomes) to be expected under the policy from here on."""
-        yes = self.yes[:, None]
-        return np.asarray(self.losses[:, 1 - YES] * (1.0 - yes) + self.losses[:, YES] * yes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,10 +48,11 @@ class Table:
         losses = [course.losses for _, course in self.parts]
         return np.stack([losses[part][row] for part, row in self.place])
 
-    def at(self, decision: str, patients: Integers, frame: pd.DataFrame) -> AtHistory:
-        """What a decision is worth given what is recorded before it.
+    def at(self, decision: str, patients: Integers, frame: pd.DataFrame) -> Floats:
+        """(k, 2, outcomes) losses to be expected with each option of a decision, given what is recorded before it.
 
-        A state that is not recorded is averaged over, as far as the earlier decisions and the policy's answers go.
+        Afterwards the policy is followed. A state that is not recorded is averaged over; a history that is impossible,
+        by what the cohort knows, has NaN.
 
         Args:
             decision: Its column; one that was open at first.
@@ -82,7 +67,6 @@ class Table:
             names = [self.twin.spec.decisions[k].column for some, _ in self.parts for k in some.open]
             raise NotFound.named("open decision", decision, dict.fromkeys(names))
         losses = np.full((len(patients), 2, len(self.twin.outcomes)), np.nan)
-        yes = np.zeros(len(patients))
         earlier = decision_matrix(self.twin.spec, frame)
         codes = [model.step.codes(frame) for model in self.twin.states.transitions.steps]
         seen = np.hstack([np.zeros((len(frame), 0), dtype=np.intp), *codes])
@@ -94,17 +78,14 @@ class Table:
             some, course = self.parts[int(self.place[patients[one], 0])]
             question = course.questions[_key(some, earlier[one], position)]
             agrees = self._agreeing(some, question, [of_step[one] for of_step in codes])
-            answers, where = course.yes[question.so_far], self.place[patients[rows], 1]
-            losses[rows], yes[rows] = _collapsed(question, answers, where, agrees)
-        return AtHistory(losses, yes)
+            losses[rows] = _collapsed(question, self.place[patients[rows], 1], agrees)
+        return losses
 
     def _agreeing(self, some: Prospects, question: Question, observed: list[Integers]) -> Flags:
         """(histories,) which of a question's histories agree with what is recorded at each step."""
-        plan = question.so_far.replace("-", "0")
         agrees = np.ones(1, dtype=bool)
-        for sight, codes in zip(some.ahead[plan].sights, observed[some.steps_behind :], strict=False):
-            if sight.step.decision >= question.decision:
-                break
+        sights = some.through(question.so_far).seen_before(question.decision)
+        for sight, codes in zip(sights, observed[some.steps_behind :], strict=False):
             matches = sight.codes == codes
             # What cannot be, by what the cohort knows, is passed over; as is what is not recorded.
             here = (matches | ~matches.any(axis=0)).all(axis=1)
@@ -119,11 +100,8 @@ def _key(some: Prospects, earlier: Floats, position: int) -> str:
     return plan_text(np.where(before & np.isnan(decided), np.nan_to_num(earlier), decided))
 
 
-def _collapsed(question: Question, yes: Floats, patients: Integers, agrees: Flags) -> tuple[Floats, Floats]:
-    """(k, 2, outcomes) losses given that one of some histories was seen, and (k,) probability of "yes"."""
-    likely = question.probability[patients][:, agrees]
-    total = likely.sum(axis=1)
+def _collapsed(question: Question, patients: Integers, agrees: Flags) -> Floats:
+    """(k, 2, outcomes) losses given that one of some histories was seen."""
+    total = question.probability[patients][:, agrees].sum(axis=1)[:, None, None]
     losses = question.losses[patients][:, agrees].sum(axis=1)
-    given = np.divide(losses, total[:, None, None], out=np.full_like(losses, np.nan), where=total[:, None, None] > 0)
-    answered = (likely * yes[patients][:, agrees]).sum(axis=1)
-    return given, np.divide(answered, total, out=np.zeros_like(total), where=total > 0)
+    return np.asarray(np.divide(losses, total, out=np.full_like(losses, np.nan), where=total > 0))
