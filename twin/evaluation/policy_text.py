@@ -125,8 +125,8 @@ def _certainty(found: PolicyEvaluation) -> str:
         return said
     return (
         f"{said} The learnt policy falls short of the exact one by {of(found.regret.mean)} of the spread between best "
-        f"and worst plan, in the worst twentieth by {of(found.regret.percentile_95)} or more. Most of these patients taught it; what it loses "
-        "on others was told when it was trained."
+        f"and worst plan, in the worst twentieth by {of(found.regret.percentile_95)} or more. Most of these patients "
+        "taught it; what it loses on others was told when it was trained."
     )
 
 
